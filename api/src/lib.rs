@@ -1,1 +1,117 @@
+//! The API: accepts requests and webhooks, commits them, rings. It never calls a provider.
+//!
+//! - [`payments`], [`customers`], [`provider_webhooks`], [`health`]: the operations, one file each.
+//! - [`auth`]: who asks. [`problem`]: how errors look. [`envelope`]: what every request goes through.
+//! - [`waiting`]: requests that wait for a payment to move.
 
+pub mod auth;
+pub mod body;
+pub mod config;
+pub mod customers;
+pub mod envelope;
+pub mod health;
+pub mod metrics;
+pub mod payments;
+pub mod prefer;
+pub mod problem;
+pub mod provider_webhooks;
+pub mod state;
+pub mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use poem::listener::TcpAcceptor;
+use poem::middleware::CatchPanic;
+use poem::{Endpoint, EndpointExt as _, Response, Route, Server, get};
+use poem_openapi::{ExtraHeader, OpenApiService, Tags};
+
+use crate::config::Config;
+use crate::state::State;
+
+#[derive(Tags)]
+pub(crate) enum Tag {
+    /// Take money, and see what became of it.
+    Payments,
+    /// The user of the token, as a customer.
+    Customers,
+    /// Where payment providers report. Not for apps.
+    #[oai(rename = "Provider webhooks")]
+    ProviderWebhooks,
+    /// For load balancers and operators.
+    Operations,
+}
+
+type Apis = (payments::PaymentsApi, customers::CustomersApi, provider_webhooks::ProviderWebhooksApi, health::HealthApi);
+
+/// The OpenAPI service over `state`.
+fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
+    OpenApiService::new(
+        (
+            payments::PaymentsApi { state: state.clone() },
+            customers::CustomersApi { state: state.clone() },
+            provider_webhooks::ProviderWebhooksApi { state: state.clone() },
+            health::HealthApi { state: state.clone() },
+        ),
+        "Payment service",
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(include_str!("description.md"))
+    .server("/")
+    .extra_response_header::<String, _>(
+        ExtraHeader::new("X-Request-Id").description("The id of this request, as it stands in our logs."),
+    )
+}
+
+/// The OpenAPI document, as it is checked in at `api/openapi.json`.
+#[must_use]
+pub fn openapi() -> String {
+    let mut text = service(&State::for_document()).spec();
+    text.push('\n');
+    text
+}
+
+/// Everything that is served, with what every request goes through.
+pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
+    let service = service(state);
+    let docs = service.swagger_ui();
+    let document = service.spec_endpoint();
+    let routes = Route::new()
+        .nest("/docs", docs)
+        .at("/openapi.json", get(document))
+        .nest("/", service)
+        .data(state.clone())
+        .with(CatchPanic::new().with_handler(problem::PanicProblem));
+    envelope::Envelope::new(routes, state.clone())
+}
+
+/// Serves until `stop` resolves, then finishes the requests at work and returns.
+///
+/// # Errors
+/// A configuration that cannot work. Postgres, Redis and the auth service may be away: they are waited for.
+pub async fn serve(
+    config: Config,
+    listener: std::net::TcpListener,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let started = state::start(&config).await?;
+    listener.set_nonblocking(true).context("the listener")?;
+    let address = listener.local_addr().context("the listener")?;
+    let acceptor = TcpAcceptor::from_std(listener).context("the listener")?;
+    tracing::info!(%address, "listening");
+    let state = started.state.clone();
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping: no more requests are taken");
+        // Requests that wait for a worker answer with what there is.
+        state.waiting.close();
+    };
+    Server::new_with_acceptor(acceptor)
+        .run_with_graceful_shutdown(app(&started.state), stop, Some(Duration::from_secs(20)))
+        .await
+        .context("the server")?;
+    started.finish().await;
+    tracing::info!("stopped");
+    Ok(())
+}

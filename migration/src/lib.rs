@@ -1,1 +1,51 @@
+//! The schema, one change a file, in order. A released migration is never edited: the next one changes it.
 
+use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
+
+mod m20261124_000001_create_customers;
+mod m20261124_000002_create_payments;
+mod m20261124_000003_create_jobs;
+mod m20261124_000004_create_attempts;
+mod m20261124_000005_create_provider_events;
+
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261124_000001_create_customers::Migration),
+            Box::new(m20261124_000002_create_payments::Migration),
+            Box::new(m20261124_000003_create_jobs::Migration),
+            Box::new(m20261124_000004_create_attempts::Migration),
+            Box::new(m20261124_000005_create_provider_events::Migration),
+        ]
+    }
+}
+
+/// Declares `Migration` from two SQL texts: what brings the change in, and what takes it out again.
+macro_rules! sql_migration {
+    (up: $up:literal, down: $down:literal $(,)?) => {
+        #[derive(sea_orm_migration::prelude::DeriveMigrationName)]
+        pub(crate) struct Migration;
+
+        #[sea_orm_migration::async_trait::async_trait]
+        impl sea_orm_migration::prelude::MigrationTrait for Migration {
+            async fn up(
+                &self,
+                manager: &sea_orm_migration::prelude::SchemaManager,
+            ) -> Result<(), sea_orm_migration::prelude::DbErr> {
+                use sea_orm_migration::sea_orm::ConnectionTrait;
+                manager.get_connection().execute_unprepared($up).await.map(drop)
+            }
+
+            async fn down(
+                &self,
+                manager: &sea_orm_migration::prelude::SchemaManager,
+            ) -> Result<(), sea_orm_migration::prelude::DbErr> {
+                use sea_orm_migration::sea_orm::ConnectionTrait;
+                manager.get_connection().execute_unprepared($down).await.map(drop)
+            }
+        }
+    };
+}
+use sql_migration;

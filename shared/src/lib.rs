@@ -1,1 +1,17 @@
+//! What api and worker share, in reading order.
+//!
+//! - [`domain`]: the rules, pure. A payment and how it may move, money, ids.
+//! - [`entities`]: the tables as sea-orm sees them.
+//! - [`store`]: every query. Domain types in and out, the owner a parameter wherever a user asks.
+//! - [`providers`]: the clients of the payment providers. They never meet [`store`].
+//! - [`queue`]: Redis. The doorbell that carries job ids, and the news that a payment changed.
+//! - [`config`], [`telemetry`], [`shutdown`]: the environment, logs, the signal to stop.
 
+pub mod config;
+pub mod domain;
+pub mod entities;
+pub mod providers;
+pub mod queue;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;

@@ -1,1 +1,80 @@
+//! The worker: takes the ids that Redis carries, leases the jobs in Postgres, calls the providers, records what came.
+//!
+//! - [`registry`]: the list of jobs.
+//! - [`jobs`]: one file a job, each in three phases.
+//! - [`runner`]: what all jobs share: the lease, the phases, the end.
+//! - [`lane`]: apalis, one supervised loop a lane.
+//! - [`loops`]: what runs beside the jobs: relay, lease renewal, the sweep of Redis.
 
+pub mod config;
+pub mod context;
+pub mod jobs;
+pub mod lane;
+pub mod loops;
+pub mod registry;
+pub mod runner;
+mod ticker;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use shared::providers::stripe::Stripe;
+use shared::queue::Names;
+use shared::queue::doorbell::Doorbell;
+use shared::queue::ringer::Ringer;
+use shared::store;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::context::Context;
+
+/// Runs until `stop` resolves, then takes no more jobs, finishes those at work and returns.
+///
+/// # Errors
+/// A configuration that cannot work. Postgres and Redis may be away: they are waited for.
+pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let redis_url = config.common.redis_url.expose_secret().to_owned();
+    let names = Names::new(&config.common.queue_prefix);
+    let db = store::connect(
+        config.common.database_url.expose_secret(),
+        "payment-worker",
+        config.common.database_connections_max,
+    )
+    .await
+    .context("DATABASE_URL")?;
+    let stripe = Stripe::new(&config.stripe_base_url, config.stripe_api_key.clone(), config.stripe_timeout())
+        .context("the HTTP client")?;
+    let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
+    let context = Arc::new(Context::new(db.clone(), stripe, ringer));
+    tracing::info!(worker = %context.worker, lanes = ?config.lanes, concurrency = config.concurrency, "started");
+
+    let (stopping, stopped) = watch::channel(false);
+    let mut lanes = JoinSet::new();
+    let mut background = JoinSet::new();
+    for &lane in &config.lanes {
+        lanes.spawn(lane::run(lane::Lane {
+            context: context.clone(),
+            redis_url: redis_url.clone(),
+            names: names.clone(),
+            lane,
+            concurrency: config.concurrency,
+            stopped: stopped.clone(),
+        }));
+        background.spawn(loops::relay::run(db.clone(), Doorbell::new(&redis_url, names.clone()), lane));
+        background.spawn(loops::sweep_redis::run(redis_url.clone(), names.clone(), lane));
+    }
+    background.spawn(loops::renew_leases::run(context.clone()));
+
+    stop.await;
+    tracing::info!("stopping: no more jobs are taken");
+    let _ = stopping.send(true);
+    // The leases of the jobs at work are renewed until the last one has ended.
+    while lanes.join_next().await.is_some() {}
+    background.shutdown().await;
+    drop(context);
+    let _ = ringing.await;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,27 @@
+# `make run` and `make test` are all that is needed. The rest is listed by `make help`.
+
+STACK = target/debug/payment-stack
+
+.PHONY: help setup build run demo test lint openapi clean
+
+help:            ## Lists the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup:           ## Installs Postgres, Redis and a C compiler, where they are missing
+	@sh dev/setup.sh
+
+build: setup     ## Builds everything
+	@cargo build --workspace
+
+run: build       ## Runs the whole service with a simulated Stripe. WORKERS=n PORT=n
+	@exec $(STACK) run
+
+demo:            ## Takes a payment through the running service and shows each step
+	@exec $(STACK) demo
+
+test: build      ## Runs all tests against a private Postgres and Redis
+	@exec $(STACK) with cargo test --workspace
+
+clean:           ## Removes the development data
+	@if [ -L .dev/postgres ]; then rm -rf "$$(readlink -f .dev/postgres)"; fi
+	@rm -rf .dev

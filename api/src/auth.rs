@@ -1,0 +1,239 @@
+//! Who asks: bearer tokens (JWT), and where the keys that they are signed with come from.
+//!
+//! The service starts and stays up without the auth service: known keys keep working, unknown ones are asked for.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use poem::Request;
+use poem::http::StatusCode;
+use poem_openapi::SecurityScheme;
+use poem_openapi::auth::Bearer;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use shared::domain::ids::UserId;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::config;
+use crate::problem::Problem;
+use crate::state::State;
+
+/// The user that a token names.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", rename = "bearer", checker = "user_of")]
+pub struct User(pub Claims);
+
+/// What we use of a token.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    pub id: UserId,
+    pub email: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TokenClaims {
+    sub: String,
+    email: Option<String>,
+    name: Option<String>,
+}
+
+async fn user_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
+    let state = request.data::<Arc<State>>().ok_or_else(|| {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")
+    })?;
+    Ok(state.verifier.verify(&bearer.token).await?)
+}
+
+enum Source {
+    None,
+    DevelopmentSecret,
+    PemFile(PathBuf),
+    PemUrl(Url),
+    Jwks(Url),
+}
+
+#[derive(Default)]
+struct Keys {
+    /// The key of tokens without `kid`, and of all tokens where there is just one key.
+    only: Option<DecodingKey>,
+    by_kid: HashMap<String, DecodingKey>,
+}
+
+pub struct Verifier {
+    source: Source,
+    validation: Validation,
+    keys: RwLock<Keys>,
+    refreshed: Mutex<Option<Instant>>,
+    http: reqwest::Client,
+}
+
+/// A token with a key that we do not know makes us ask again, at most this often.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+const REFRESH_PERIOD: Duration = Duration::from_secs(300);
+const LEEWAY_SECONDS: u64 = 30;
+/// A JWKS or a PEM file is small; whatever is longer is something else.
+const KEYS_BYTES_MAX: usize = 1_000_000;
+
+impl Verifier {
+    /// # Errors
+    /// The TLS stack, or a PEM file that is there and holds no key.
+    pub fn new(config: &config::Auth) -> anyhow::Result<Self> {
+        let keys = &config.keys;
+        let (source, algorithm, only) = if let Some(secret) = &keys.jwt_development_secret {
+            tracing::warn!("tokens are checked with a shared secret: for development only");
+            let key = DecodingKey::from_secret(secret.expose_secret().as_bytes());
+            (Source::DevelopmentSecret, Algorithm::HS256, Some(key))
+        } else if let Some(url) = &keys.jwt_jwks_url {
+            (Source::Jwks(url.clone()), Algorithm::RS256, None)
+        } else if let Some(url) = &keys.jwt_pem_url {
+            (Source::PemUrl(url.clone()), Algorithm::RS256, None)
+        } else if let Some(path) = &keys.jwt_pem_file {
+            let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let key = DecodingKey::from_rsa_pem(&pem)
+                .with_context(|| format!("{} holds no RSA public key in PEM", path.display()))?;
+            (Source::PemFile(path.clone()), Algorithm::RS256, Some(key))
+        } else {
+            anyhow::bail!("none is configured");
+        };
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "sub"]);
+        match &config.jwt_audience {
+            Some(audience) => validation.set_audience(&[audience]),
+            None => validation.validate_aud = false,
+        }
+        if let Some(issuer) = &config.jwt_issuer {
+            validation.set_issuer(&[issuer]);
+        }
+        Ok(Self {
+            source,
+            validation,
+            keys: RwLock::new(Keys { only, by_kid: HashMap::new() }),
+            refreshed: Mutex::default(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?,
+        })
+    }
+
+    /// One that refuses every token.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            source: Source::None,
+            validation: Validation::new(Algorithm::RS256),
+            keys: RwLock::default(),
+            refreshed: Mutex::default(),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn verify(&self, token: &str) -> Result<Claims, Problem> {
+        let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", detail);
+        let header = jsonwebtoken::decode_header(token).map_err(|_| unauthorized("the token cannot be read"))?;
+        if !self.validation.algorithms.contains(&header.alg) {
+            return Err(unauthorized("the token is signed with an algorithm that is not accepted"));
+        }
+        let mut key = self.key(header.kid.as_deref());
+        if key.is_none() {
+            self.refresh_if_due().await;
+            key = self.key(header.kid.as_deref());
+        }
+        let Some(key) = key else {
+            return Err(if self.has_keys() {
+                unauthorized("the token is signed with a key that is not known")
+            } else {
+                let detail = "the keys to check tokens with cannot be had now; try again";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth_unavailable", detail)
+            });
+        };
+        let claims = jsonwebtoken::decode::<TokenClaims>(token, &key, &self.validation)
+            .map_err(|error| {
+                unauthorized(match error.kind() {
+                    ErrorKind::ExpiredSignature => "the token has expired",
+                    ErrorKind::ImmatureSignature => "the token is not valid yet",
+                    ErrorKind::InvalidAudience => "the token is for another audience",
+                    ErrorKind::InvalidIssuer => "the token is from another issuer",
+                    ErrorKind::MissingRequiredClaim(_) => "the token lacks `exp` or `sub`",
+                    _ => "the token's signature or form is wrong",
+                })
+            })?
+            .claims;
+        if claims.sub.is_empty() || claims.sub.len() > 255 || claims.sub.contains('\0') {
+            return Err(unauthorized("the token's `sub` is empty or too long"));
+        }
+        let text = |text: Option<String>| text.filter(|text| text.len() <= 500 && !text.contains('\0'));
+        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name) })
+    }
+
+    fn key(&self, kid: Option<&str>) -> Option<DecodingKey> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.only.clone().or_else(|| keys.by_kid.get(kid?).cloned())
+    }
+
+    fn has_keys(&self) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.only.is_some() || !keys.by_kid.is_empty()
+    }
+
+    /// Asks for the keys now and then, until the process ends.
+    pub async fn refresh_for_ever(&self) {
+        loop {
+            self.refresh_if_due().await;
+            tokio::time::sleep(if self.has_keys() { REFRESH_PERIOD } else { REFRESH_PAUSE }).await;
+        }
+    }
+
+    /// Asks for the keys, unless that was just done. Keys that are known stay when the answer is of no use.
+    async fn refresh_if_due(&self) {
+        let mut refreshed = self.refreshed.lock().await;
+        if refreshed.is_some_and(|at| at.elapsed() < REFRESH_PAUSE) {
+            return;
+        }
+        let fetched = match &self.source {
+            Source::None | Source::DevelopmentSecret => return,
+            Source::PemFile(path) => tokio::fs::read(path).await.context("the file").and_then(|pem| pem_keys(&pem)),
+            Source::PemUrl(url) => self.fetch(url).await.and_then(|pem| pem_keys(&pem)),
+            Source::Jwks(url) => self.fetch(url).await.and_then(|json| jwks_keys(&json)),
+        };
+        match fetched {
+            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "the keys for tokens were not renewed"),
+        }
+        *refreshed = Some(Instant::now());
+    }
+
+    async fn fetch(&self, url: &Url) -> anyhow::Result<Vec<u8>> {
+        let mut response = self.http.get(url.clone()).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            anyhow::ensure!(body.len() + chunk.len() <= KEYS_BYTES_MAX, "the answer is too long to be keys");
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn pem_keys(pem: &[u8]) -> anyhow::Result<Keys> {
+    let key = DecodingKey::from_rsa_pem(pem).context("not an RSA public key in PEM")?;
+    Ok(Keys { only: Some(key), by_kid: HashMap::new() })
+}
+
+fn jwks_keys(json: &[u8]) -> anyhow::Result<Keys> {
+    let set: JwkSet = serde_json::from_slice(json).context("not a JWKS")?;
+    let by_kid: HashMap<_, _> = set
+        .keys
+        .iter()
+        .filter_map(|jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(jwk).ok()?)))
+        .collect();
+    anyhow::ensure!(!by_kid.is_empty(), "the JWKS has no usable key with a kid");
+    Ok(Keys { only: None, by_kid })
+}

@@ -1,0 +1,59 @@
+//! The API's settings. Each is a flag and an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use shared::config::Common;
+use url::Url;
+
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "payment-api", version, about = "The API of the payment service")]
+pub struct Config {
+    #[command(flatten)]
+    pub common: Common,
+    /// Where to listen.
+    #[arg(long, env, default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub auth: Auth,
+    /// The signing secrets of the Stripe webhook endpoint (whsec_…), separated by commas: two while one is rolled.
+    #[arg(long, env, hide_env_values = true, value_delimiter = ',', required = true)]
+    pub stripe_webhook_secrets: Vec<SecretString>,
+    /// The largest body of a request, in bytes.
+    #[arg(long, env, default_value_t = 65_536)]
+    pub body_bytes_max: usize,
+    /// The largest body of a webhook, in bytes. Stripe's events can be long.
+    #[arg(long, env, default_value_t = 1_048_576)]
+    pub webhook_body_bytes_max: usize,
+}
+
+/// Where the keys that tokens are signed with come from: exactly one of the four.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Auth {
+    #[command(flatten)]
+    pub keys: Keys,
+    /// The `iss` that tokens must have.
+    #[arg(long, env)]
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that tokens must have.
+    #[arg(long, env)]
+    pub jwt_audience: Option<String>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Keys {
+    /// A JWKS document (RS256, by `kid`).
+    #[arg(long, env)]
+    pub jwt_jwks_url: Option<Url>,
+    /// A PEM public key (RS256), for example the auth service's /api/public-key
+    #[arg(long, env)]
+    pub jwt_pem_url: Option<Url>,
+    /// A file with a PEM public key (RS256).
+    #[arg(long, env)]
+    pub jwt_pem_file: Option<PathBuf>,
+    /// A shared secret (HS256). For development only: whoever has it can be any user.
+    #[arg(long, env, hide_env_values = true)]
+    pub jwt_development_secret: Option<SecretString>,
+}

@@ -1,0 +1,101 @@
+//! Health, for load balancers, and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem_openapi::payload::{Json, PlainText};
+use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
+use sea_orm::ConnectionTrait as _;
+use shared::queue;
+
+use crate::Tag;
+use crate::problem::Problem;
+use crate::state::State;
+
+pub struct HealthApi {
+    pub(crate) state: Arc<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum Condition {
+    Ok,
+    /// Not needed to accept requests: what it does is done later or slower.
+    Degraded,
+    Unavailable,
+}
+
+/// How the process and what it depends on are.
+#[derive(Debug, Object)]
+pub struct Health {
+    pub status: Condition,
+}
+
+/// Whether requests can be accepted, and of each dependency how it is.
+#[derive(Debug, Object)]
+pub struct Readiness {
+    pub status: Condition,
+    pub postgres: Condition,
+    pub redis: Condition,
+}
+
+#[derive(ApiResponse)]
+pub enum ReadinessResponse {
+    /// Requests are accepted.
+    #[oai(status = 200)]
+    Ready(Json<Readiness>),
+    /// Requests cannot be stored.
+    #[oai(status = 503)]
+    NotReady(Json<Readiness>),
+}
+
+#[OpenApi]
+impl HealthApi {
+    /// Liveness
+    ///
+    /// Answers as long as the process can answer at all.
+    #[oai(path = "/health", method = "get", tag = "Tag::Operations", operation_id = "get_health")]
+    async fn live(&self) -> Json<Health> {
+        Json(Health { status: Condition::Ok })
+    }
+
+    /// Readiness
+    ///
+    /// Ready means that Postgres answers. Redis may be away: then jobs start later, and `redis` says `degraded`.
+    #[oai(path = "/health/ready", method = "get", tag = "Tag::Operations", operation_id = "get_readiness")]
+    async fn ready(&self) -> ReadinessResponse {
+        let (postgres, redis) = tokio::join!(postgres_answers(&self.state), redis_answers(&self.state));
+        let redis = if redis { Condition::Ok } else { Condition::Degraded };
+        if postgres {
+            ReadinessResponse::Ready(Json(Readiness { status: redis, postgres: Condition::Ok, redis }))
+        } else {
+            let (status, postgres) = (Condition::Unavailable, Condition::Unavailable);
+            ReadinessResponse::NotReady(Json(Readiness { status, postgres, redis }))
+        }
+    }
+
+    /// Metrics
+    ///
+    /// In the Prometheus text format.
+    #[oai(path = "/metrics", method = "get", tag = "Tag::Operations", operation_id = "get_metrics")]
+    async fn metrics(&self) -> Result<PlainText<String>, Problem> {
+        self.state.metrics.text().map(PlainText).map_err(|error| {
+            tracing::error!(%error, "the metrics cannot be written");
+            Problem::new(poem::http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")
+        })
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+async fn postgres_answers(state: &State) -> bool {
+    matches!(tokio::time::timeout(PATIENCE, state.db.execute_unprepared("SELECT 1")).await, Ok(Ok(_)))
+}
+
+async fn redis_answers(state: &State) -> bool {
+    let ping = async {
+        let mut connection = queue::connect(&state.redis_url).await?;
+        redis::cmd("PING").query_async::<String>(&mut connection).await
+    };
+    matches!(tokio::time::timeout(PATIENCE, ping).await, Ok(Ok(_)))
+}

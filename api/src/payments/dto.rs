@@ -1,0 +1,319 @@
+//! Payments as they look on the wire.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Enum, Object};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use shared::domain::ids::{CustomerId, PaymentId, UserId};
+use shared::domain::money::Money;
+use shared::domain::payment::{self, CaptureMethod, Payment, ProviderName};
+use shared::domain::text_rules::{check_statement_descriptor, check_text, metadata_faults};
+use shared::domain::timeline::TimelineEntry;
+use uuid::Uuid;
+
+use crate::body::escape;
+use crate::problem::FieldError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Deserialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    Stripe,
+}
+
+/// A payment to be made.
+#[derive(Debug, Object, Deserialize)]
+#[oai(example)]
+#[serde(deny_unknown_fields)]
+pub struct CreatePayment {
+    pub provider: Provider,
+    /// In the currency's minor unit.
+    #[oai(validator(minimum(value = "1"), maximum(value = "999999999999")))]
+    pub amount: i64,
+    /// An ISO 4217 code, for example `sek`.
+    #[oai(validator(pattern = "^[A-Za-z]{3}$"))]
+    pub currency: String,
+    /// For your own books and the provider's dashboard.
+    #[oai(validator(max_length = 1000))]
+    pub description: Option<String>,
+    /// What the payer reads on the bank statement, after the account's own prefix: 5 to 22 ASCII characters with a
+    /// letter, none of `< > \ ' " *`.
+    #[oai(validator(min_length = 5, max_length = 22))]
+    pub statement_descriptor: Option<String>,
+    /// A payment method of the provider (`pm_…`): the payment is confirmed with it at once.
+    #[oai(validator(pattern = "^[A-Za-z0-9_]{1,255}$"))]
+    pub payment_method: Option<String>,
+    /// Where the payer comes back to from a bank's page. Only with `payment_method`.
+    #[oai(validator(max_length = 2048))]
+    pub return_url: Option<String>,
+    /// Up to 49 pairs of your own: keys of up to 40 characters, values of up to 500.
+    #[serde(default)]
+    #[oai(default)]
+    pub metadata: HashMap<String, String>,
+}
+
+impl poem_openapi::types::Example for CreatePayment {
+    fn example() -> Self {
+        Self {
+            provider: Provider::Stripe,
+            amount: 19_900,
+            currency: "sek".to_owned(),
+            description: Some("Order 1042".to_owned()),
+            statement_descriptor: Some("ORDER 1042".to_owned()),
+            payment_method: Some("pm_card_visa".to_owned()),
+            return_url: Some("https://shop.example/orders/1042".to_owned()),
+            metadata: HashMap::from([("order".to_owned(), "1042".to_owned())]),
+        }
+    }
+}
+
+/// A [`CreatePayment`] that can be accepted.
+pub(super) struct WantedPayment {
+    money: Money,
+    body: CreatePayment,
+}
+
+impl CreatePayment {
+    /// All that is wrong with it, not only the first.
+    pub(super) fn check(self) -> Result<WantedPayment, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut fault = |pointer: &str, detail: String| {
+            errors.push(FieldError { pointer: pointer.to_owned(), detail });
+        };
+        let money = match self.currency.parse() {
+            Ok(currency) => Money::chargeable(self.amount, currency)
+                .map_err(|error| fault("/amount", error.to_string()))
+                .ok(),
+            Err(error) => {
+                fault("/currency", format!("{error}"));
+                None
+            }
+        };
+        if let Some(Err(detail)) = self.description.as_deref().map(|text| check_text(text, 1_000)) {
+            fault("/description", detail);
+        }
+        if let Some(Err(detail)) = self.statement_descriptor.as_deref().map(check_statement_descriptor) {
+            fault("/statement_descriptor", detail);
+        }
+        if self.payment_method.as_deref().is_some_and(|id| !is_provider_id(id)) {
+            fault("/payment_method", "must be 1 to 255 letters, digits and underscores".to_owned());
+        }
+        if let Some(url) = &self.return_url {
+            if !is_web_url(url) {
+                fault("/return_url", "must be an absolute http or https URL of at most 2048 characters".to_owned());
+            } else if self.payment_method.is_none() {
+                fault("/return_url", "is only used together with payment_method".to_owned());
+            }
+        }
+        let metadata: BTreeMap<_, _> = self.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        for (key, detail) in metadata_faults(&metadata) {
+            let pointer = if key.is_empty() { "/metadata".to_owned() } else { format!("/metadata/{}", escape(&key)) };
+            fault(&pointer, detail);
+        }
+        match money {
+            Some(money) if errors.is_empty() => Ok(WantedPayment { money, body: self }),
+            _ => Err(errors),
+        }
+    }
+}
+
+fn is_provider_id(id: &str) -> bool {
+    (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn is_web_url(text: &str) -> bool {
+    text.len() <= 2_048 && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+impl WantedPayment {
+    pub(super) fn into_payment(self, user_id: UserId, customer_id: CustomerId, now: DateTime<Utc>) -> Payment {
+        let body = self.body;
+        Payment {
+            id: PaymentId::generate(),
+            user_id,
+            customer_id,
+            provider: match body.provider {
+                Provider::Stripe => ProviderName::Stripe,
+            },
+            provider_payment_id: None,
+            status: payment::PaymentStatus::Pending,
+            retryable: false,
+            money: self.money,
+            amount_captured: 0,
+            amount_refunded: 0,
+            capture_method: CaptureMethod::Automatic,
+            description: body.description,
+            statement_descriptor: body.statement_descriptor,
+            payment_method: body.payment_method,
+            return_url: body.return_url,
+            client_secret: None,
+            next_action: None,
+            failure: None,
+            outcome_unknown_since: None,
+            metadata: body.metadata.into_iter().collect(),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+            expires_at: None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[oai(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Accepted; the provider has not answered yet.
+    Pending,
+    /// The provider is at it.
+    Processing,
+    /// The payer must do something: see `next_action`.
+    RequiresAction,
+    /// Authorised; the money waits to be captured.
+    RequiresCapture,
+    Succeeded,
+    /// The last attempt failed; `retryable` says whether the payer may try again.
+    Failed,
+    Canceled,
+}
+
+impl From<payment::PaymentStatus> for PaymentStatus {
+    fn from(status: payment::PaymentStatus) -> Self {
+        use payment::PaymentStatus as From;
+        match status {
+            From::Pending => Self::Pending,
+            From::Processing => Self::Processing,
+            From::RequiresAction => Self::RequiresAction,
+            From::RequiresCapture => Self::RequiresCapture,
+            From::Succeeded => Self::Succeeded,
+            From::Failed => Self::Failed,
+            From::Canceled => Self::Canceled,
+        }
+    }
+}
+
+/// Why the last attempt failed, in the provider's own stable codes.
+#[derive(Debug, Object)]
+pub struct Failure {
+    /// For example `card_declined`.
+    pub code: String,
+    /// The bank's reason, for example `insufficient_funds`.
+    pub decline_code: Option<String>,
+    pub message: String,
+}
+
+/// A payment.
+#[derive(Debug, Object)]
+#[oai(rename = "Payment")]
+pub struct PaymentBody {
+    pub id: Uuid,
+    pub provider: Provider,
+    /// The provider's id (`pi_…`); null until the provider has answered.
+    pub provider_payment_id: Option<String>,
+    pub status: PaymentStatus,
+    /// Whether the payer may try again after a failure. The payment may still succeed.
+    pub retryable: bool,
+    /// In the currency's minor unit.
+    pub amount: i64,
+    pub currency: String,
+    pub amount_captured: i64,
+    pub amount_refunded: i64,
+    /// `automatic` or `manual`.
+    pub capture_method: String,
+    pub description: Option<String>,
+    pub statement_descriptor: Option<String>,
+    pub customer_id: Uuid,
+    pub payment_method: Option<String>,
+    /// For the payer's browser only: confirms the payment there.
+    pub client_secret: Option<String>,
+    /// What the payer has to do, by its `type`.
+    pub next_action: Option<serde_json::Value>,
+    pub failure: Option<Failure>,
+    /// Since when we do not know whether the provider carried out a call of ours. We are finding out.
+    pub outcome_unknown_since: Option<DateTime<Utc>>,
+    pub metadata: HashMap<String, String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl From<Payment> for PaymentBody {
+    fn from(payment: Payment) -> Self {
+        Self {
+            id: payment.id.0,
+            provider: match payment.provider {
+                ProviderName::Stripe => Provider::Stripe,
+            },
+            provider_payment_id: payment.provider_payment_id,
+            status: payment.status.into(),
+            retryable: payment.retryable,
+            amount: payment.money.minor,
+            currency: payment.money.currency.code(),
+            amount_captured: payment.amount_captured,
+            amount_refunded: payment.amount_refunded,
+            capture_method: payment.capture_method.as_str().to_owned(),
+            description: payment.description,
+            statement_descriptor: payment.statement_descriptor,
+            customer_id: payment.customer_id.0,
+            payment_method: payment.payment_method,
+            client_secret: payment.client_secret.map(|secret| secret.expose_secret().to_owned()),
+            next_action: payment.next_action,
+            failure: payment.failure.map(|failure| Failure {
+                code: failure.code,
+                decline_code: failure.decline_code,
+                message: failure.message,
+            }),
+            outcome_unknown_since: payment.outcome_unknown_since,
+            metadata: payment.metadata.into_iter().collect(),
+            created_at: payment.created_at,
+            updated_at: payment.updated_at,
+            completed_at: payment.completed_at,
+            expires_at: payment.expires_at,
+        }
+    }
+}
+
+/// A page of payments.
+#[derive(Debug, Object)]
+pub struct PaymentList {
+    pub data: Vec<PaymentBody>,
+    /// Whether older ones follow.
+    pub has_more: bool,
+    /// Send this as `starting_after` for the next page; null on the last.
+    pub next_cursor: Option<Uuid>,
+}
+
+/// The steps of a payment, oldest first.
+#[derive(Debug, Object)]
+pub struct Timeline {
+    pub data: Vec<TimelineStep>,
+}
+
+/// A step of a payment.
+#[derive(Debug, Object)]
+pub struct TimelineStep {
+    /// The payment's status after the step.
+    pub status: String,
+    /// Who or what caused it: `api`, `job` or `webhook`.
+    pub actor: String,
+    /// The id of the request, the name of the job, or the id of the provider's event.
+    pub cause: String,
+    /// What happened, for people.
+    pub detail: String,
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<TimelineEntry> for TimelineStep {
+    fn from(entry: TimelineEntry) -> Self {
+        Self {
+            status: entry.status,
+            actor: entry.actor,
+            cause: entry.cause,
+            detail: entry.detail,
+            created_at: entry.created_at,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `POST /api/webhooks/stripe`: the signature, one statement, the ring.
+//!
+//! If we crash before the commit, Stripe gets no answer and sends again; after it, the relay rings.
+
+use chrono::Utc;
+use poem::http::StatusCode;
+use shared::domain::job::JobKind;
+use shared::domain::payment::ProviderName;
+use shared::providers::stripe::{Event, verify};
+use shared::store::provider_events;
+
+use super::Acknowledged;
+use crate::problem::Problem;
+use crate::state::State;
+
+pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8]) -> Result<Acknowledged, Problem> {
+    let provider = ProviderName::Stripe;
+    if let Err(invalid) = verify(body, signature.unwrap_or_default(), &state.stripe_webhook_secrets, Utc::now()) {
+        state.metrics.webhook(provider.as_str(), "refused");
+        tracing::warn!(%invalid, "a webhook was refused");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", invalid.to_string()));
+    }
+    match provider_events::receive(&state.db, provider, &Event::id_of(body), body, JobKind::ApplyStripeEvent).await {
+        Ok(stored) => {
+            state.metrics.webhook(provider.as_str(), if stored.is_some() { "stored" } else { "duplicate" });
+            if let Some(job) = stored {
+                state.ringer.ring(job);
+            }
+            Ok(Acknowledged { duplicate: stored.is_none() })
+        }
+        Err(error) => {
+            state.metrics.webhook(provider.as_str(), "failed");
+            // Whatever the reason: it is not stored, so Stripe must send it again.
+            tracing::warn!(error = shared::providers::chain(&error), "a webhook could not be stored");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the event was not stored; send it again"))
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the handlers are given.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sea_orm::DatabaseConnection;
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::queue::doorbell::Doorbell;
+use shared::queue::ringer::Ringer;
+use shared::queue::{Names, subscription};
+use shared::store;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::auth::Verifier;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::waiting::Waiting;
+
+pub struct State {
+    pub db: DatabaseConnection,
+    pub redis_url: String,
+    pub ringer: Ringer,
+    pub verifier: Verifier,
+    pub waiting: Waiting,
+    pub metrics: Metrics,
+    pub stripe_webhook_secrets: Vec<SecretString>,
+    pub body_bytes_max: usize,
+    pub webhook_body_bytes_max: usize,
+}
+
+/// The state and what runs behind it.
+pub struct Started {
+    pub state: Arc<State>,
+    background: JoinSet<()>,
+    ringing: JoinHandle<()>,
+}
+
+impl Started {
+    /// Rings what is still to be rung. The state's last handle must be gone, or this waits for it.
+    pub async fn finish(mut self) {
+        self.background.shutdown().await;
+        drop(self.state);
+        if tokio::time::timeout(std::time::Duration::from_secs(3), self.ringing).await.is_err() {
+            tracing::debug!("some rings were left to the relay");
+        }
+    }
+}
+
+/// # Errors
+/// A configuration that cannot work.
+pub async fn start(config: &Config) -> anyhow::Result<Started> {
+    let redis_url = config.common.redis_url.expose_secret().to_owned();
+    let names = Names::new(&config.common.queue_prefix);
+    let db = store::connect(
+        config.common.database_url.expose_secret(),
+        "payment-api",
+        config.common.database_connections_max,
+    )
+    .await
+    .context("DATABASE_URL")?;
+    let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
+    let state = Arc::new(State {
+        db,
+        redis_url: redis_url.clone(),
+        ringer,
+        verifier: Verifier::new(&config.auth).context("the keys for tokens")?,
+        waiting: Waiting::default(),
+        metrics: Metrics::new(),
+        stripe_webhook_secrets: config.stripe_webhook_secrets.clone(),
+        body_bytes_max: config.body_bytes_max,
+        webhook_body_bytes_max: config.webhook_body_bytes_max,
+    });
+    let mut background = JoinSet::new();
+    let listening = state.clone();
+    background.spawn(async move {
+        let on_news = {
+            let state = listening.clone();
+            move |message: Option<String>| state.waiting.on_news(message.as_deref())
+        };
+        subscription::listen(&listening.redis_url, &names.changed_channel(), on_news).await;
+    });
+    let refreshing = state.clone();
+    background.spawn(async move { refreshing.verifier.refresh_for_ever().await });
+    Ok(Started { state, background, ringing })
+}
+
+impl State {
+    /// A state that is connected to nothing, for the document that the operations are described in.
+    #[must_use]
+    pub fn for_document() -> Arc<Self> {
+        Arc::new(Self {
+            db: DatabaseConnection::default(),
+            redis_url: String::new(),
+            ringer: Ringer::deaf(),
+            verifier: Verifier::none(),
+            waiting: Waiting::default(),
+            metrics: Metrics::new(),
+            stripe_webhook_secrets: Vec::new(),
+            body_bytes_max: 0,
+            webhook_body_bytes_max: 0,
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! Jobs: their kinds and lanes by explicit name (never a Rust type name), and when a failed one runs again.
+
+use std::time::Duration;
+
+use super::ids::JobId;
+
+/// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Calls to providers that a user waits for.
+    Payments,
+    /// Events that providers sent us.
+    Webhooks,
+}
+
+impl Lane {
+    pub const ALL: [Self; 2] = [Self::Payments, Self::Webhooks];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Payments => "payments",
+            Self::Webhooks => "webhooks",
+        }
+    }
+}
+
+impl std::str::FromStr for Lane {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|lane| lane.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not a lane (payments, webhooks)"))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    /// Subject: a payment. Creates it at its provider.
+    CreatePayment,
+    /// Subject: a provider event. Applies it to the payment that it is about.
+    ApplyStripeEvent,
+}
+
+impl JobKind {
+    pub const ALL: [Self; 2] = [Self::CreatePayment, Self::ApplyStripeEvent];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreatePayment => "create_payment",
+            Self::ApplyStripeEvent => "apply_stripe_event",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    #[must_use]
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::CreatePayment => Lane::Payments,
+            Self::ApplyStripeEvent => Lane::Webhooks,
+        }
+    }
+}
+
+/// With the delays below, some nine hours on average before a job is dead.
+pub const MAX_ATTEMPTS: i32 = 30;
+const BACKOFF_BASE: Duration = Duration::from_millis(500);
+const BACKOFF_CAP: Duration = Duration::from_secs(30 * 60);
+
+/// The right to work on a job until `leased_until`. `attempts` is the fencing token: whoever leases later has a larger one.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub job_id: JobId,
+    pub kind: String,
+    pub subject_id: uuid::Uuid,
+    pub attempts: i32,
+    pub max_attempts: i32,
+    pub trace_parent: Option<String>,
+}
+
+/// Exponential backoff with full jitter: anywhere between nothing and `0.5 s × 2^attempts`, at most half an hour.
+/// `random` is a number in 0..=u32::MAX, so that the rule stays pure.
+#[must_use]
+pub fn backoff(attempts: i32, random: u32) -> Duration {
+    let doublings = u32::try_from(attempts.max(0)).unwrap_or(0).min(16);
+    let ceiling = BACKOFF_BASE.saturating_mul(1 << doublings).min(BACKOFF_CAP);
+    let millis = u64::try_from(ceiling.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis((u128::from(millis) * u128::from(random) / u128::from(u32::MAX)).try_into().unwrap_or(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_doubles_up_to_its_cap_and_spreads_over_the_whole_range() {
+        assert_eq!(backoff(1, u32::MAX), Duration::from_secs(1));
+        assert_eq!(backoff(4, u32::MAX), Duration::from_secs(8));
+        assert_eq!(backoff(30, u32::MAX), BACKOFF_CAP);
+        assert_eq!(backoff(i32::MAX, u32::MAX), BACKOFF_CAP);
+        assert_eq!(backoff(4, 0), Duration::ZERO);
+        assert_eq!(backoff(4, u32::MAX / 2), Duration::from_millis(3_999));
+    }
+
+    #[test]
+    fn names_of_kinds_and_lanes_can_be_read_back() {
+        for kind in JobKind::ALL {
+            assert_eq!(JobKind::parse(kind.as_str()), Some(kind));
+        }
+        for lane in Lane::ALL {
+            assert_eq!(lane.as_str().parse(), Ok(lane));
+        }
+    }
+}

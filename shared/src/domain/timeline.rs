@@ -1,0 +1,47 @@
+//! The timeline: every step of a payment, with its cause.
+
+use chrono::{DateTime, Utc};
+
+use super::payment::PaymentStatus;
+
+/// What kind of thing caused a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// A request of the user.
+    Api,
+    /// A job that called the provider.
+    Job,
+    /// An event that the provider sent us.
+    Webhook,
+}
+
+impl Actor {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Job => "job",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// A step about to be written. `status` is the payment's status after it.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub status: PaymentStatus,
+    pub actor: Actor,
+    /// The request id, the job's kind, or the provider's event id.
+    pub cause: String,
+    pub detail: String,
+}
+
+/// A step as it stands in the timeline.
+#[derive(Debug, Clone)]
+pub struct TimelineEntry {
+    pub status: String,
+    pub actor: String,
+    pub cause: String,
+    pub detail: String,
+    pub created_at: DateTime<Utc>,
+}

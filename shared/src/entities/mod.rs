@@ -1,0 +1,8 @@
+//! The tables as sea-orm sees them, one file a table, and the way from a row to a domain type.
+
+pub mod attempt;
+pub mod customer;
+pub mod job;
+pub mod payment;
+pub mod payment_timeline;
+pub mod provider_event;

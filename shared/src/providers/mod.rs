@@ -1,0 +1,64 @@
+//! The payment providers, one folder each. Domain types in and out; what they say on the wire stays in here.
+//!
+//! A decline is an answer, not an error. The errors say what we *know* about a call that moves money.
+
+use std::time::Duration;
+
+use crate::domain::payment::Failure;
+
+pub mod http;
+pub mod stripe;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// It certainly did nothing: sending again is safe.
+    #[error("the provider did not take the request")]
+    NotSent {
+        #[source]
+        source: CallError,
+        retry_after: Option<Duration>,
+    },
+    /// The provider refused, and would refuse again.
+    #[error("the provider refused the request: {}", failure.code)]
+    Rejected { failure: Failure, request_id: Option<String> },
+    /// It may have happened. Only evidence settles it: the same key again, a look-up, a webhook.
+    #[error("the outcome is unknown")]
+    Unknown {
+        #[source]
+        source: CallError,
+        /// Sending again under the same key would only repeat this answer: look it up.
+        look_up: bool,
+    },
+}
+
+impl ProviderError {
+    /// The error with all that caused it, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        chain(self)
+    }
+}
+
+/// An error and its causes, joined by `: `.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// How a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    #[error("no answer")]
+    Transport(#[source] reqwest::Error),
+    #[error("status {status}, code {code}, request {}", request_id.as_deref().unwrap_or("unknown"))]
+    Status { status: u16, code: String, request_id: Option<String> },
+    #[error("an answer that cannot be read: {0}")]
+    Unreadable(String),
+}

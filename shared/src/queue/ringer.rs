@@ -1,0 +1,99 @@
+//! Rings after a commit, in the background: a request never waits for Redis.
+
+use std::collections::HashMap;
+
+use sea_orm::DatabaseConnection;
+use tokio::sync::mpsc;
+
+use super::doorbell::Doorbell;
+use crate::domain::ids::{JobId, PaymentId};
+use crate::domain::job::Lane;
+use crate::store::jobs::{self, Enqueued};
+
+/// What waits here at most. What does not fit is rung by the relay, once the ring it was born with runs out.
+const WAITING_MAX: usize = 10_000;
+const BATCH_MAX: usize = 200;
+
+enum Ring {
+    Job(Enqueued),
+    Changed(PaymentId),
+}
+
+/// The handle: cheap to clone, never blocks, never fails.
+#[derive(Debug, Clone)]
+pub struct Ringer {
+    sender: mpsc::Sender<Ring>,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Job(job) => job.fmt(f),
+            Self::Changed(id) => id.fmt(f),
+        }
+    }
+}
+
+impl Ringer {
+    /// Starts the task that rings. It ends when the last handle is gone and everything waiting was tried.
+    #[must_use]
+    pub fn start(db: DatabaseConnection, doorbell: Doorbell) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { sender }, tokio::spawn(ring_all(db, doorbell, receiver)))
+    }
+
+    /// One that rings nothing.
+    #[must_use]
+    pub fn deaf() -> Self {
+        Self { sender: mpsc::channel(1).0 }
+    }
+
+    /// Hands a committed job to the workers.
+    pub fn ring(&self, job: Enqueued) {
+        if self.sender.try_send(Ring::Job(job)).is_err() {
+            tracing::debug!(job.id = %job.id, "not rung at once; the relay will");
+        }
+    }
+
+    /// Wakes whoever waits for this payment.
+    pub fn announce(&self, changed: PaymentId) {
+        // Lost, the waiting request finds out by itself a moment later.
+        let _ = self.sender.try_send(Ring::Changed(changed));
+    }
+}
+
+async fn ring_all(db: DatabaseConnection, mut doorbell: Doorbell, mut receiver: mpsc::Receiver<Ring>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let mut jobs: HashMap<Lane, Vec<JobId>> = HashMap::new();
+        let mut changed = Vec::new();
+        for ring in batch.drain(..) {
+            match ring {
+                Ring::Job(job) => jobs.entry(job.lane).or_default().push(job.id),
+                Ring::Changed(id) => changed.push(id),
+            }
+        }
+        if let Err(error) = doorbell.announce(&changed).await {
+            tracing::debug!(%error, "waiting requests were not told of changes");
+        }
+        for (lane, ids) in jobs {
+            ring_lane(&db, &mut doorbell, lane, &ids).await;
+        }
+    }
+}
+
+/// Pushes what the window has room for and gives the rest back to the relay.
+async fn ring_lane(db: &DatabaseConnection, doorbell: &mut Doorbell, lane: Lane, ids: &[JobId]) {
+    let room = doorbell.room(lane).await.unwrap_or(0);
+    let (now, later) = ids.split_at(room.min(ids.len()));
+    let mut not_rung = later.to_vec();
+    if let Err(error) = doorbell.push(lane, now).await {
+        tracing::warn!(%error, lane = lane.as_str(), jobs = now.len(), "jobs were not rung; the relay will ring them");
+        not_rung.extend_from_slice(now);
+    }
+    if !not_rung.is_empty()
+        && let Err(error) = jobs::unring(db, &not_rung).await
+    {
+        tracing::debug!(%error, "rings were not taken back; they run out by themselves");
+    }
+}

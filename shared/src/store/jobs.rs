@@ -1,0 +1,206 @@
+//! Jobs. The row is the truth; Redis only carries its id.
+//!
+//! The life of a row: `queued` → (lease) `running` → `done`, or back to `queued` for another try, or `dead`.
+//! *Rung* means that its id was handed to Redis and the relay leaves it alone until `rung_until`.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use uuid::Uuid;
+
+use super::{seconds, sql};
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobKind, Lane, Lease, MAX_ATTEMPTS};
+use crate::entities::job;
+
+/// How long a ring is trusted. After it, whoever has not taken the job is rung again: so heals a lost Redis.
+pub const RING_TTL: Duration = Duration::from_secs(10);
+/// How long a lease lasts without being renewed: what a dead worker's jobs wait.
+pub const LEASE_TTL: Duration = Duration::from_secs(6);
+
+/// A job that somebody has just made, to be rung once the transaction has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "ring it after the commit"]
+pub struct Enqueued {
+    pub id: JobId,
+    pub lane: Lane,
+}
+
+/// Adds a job, already counted as rung: the caller hands it to the ringer after the commit. If it dies before
+/// that, the relay rings after [`RING_TTL`].
+///
+/// # Errors
+/// The database's own.
+pub async fn enqueue(
+    conn: &impl ConnectionTrait,
+    kind: JobKind,
+    subject_id: Uuid,
+    trace_parent: Option<&str>,
+) -> Result<Enqueued, DbErr> {
+    let id = JobId::generate();
+    conn.execute_raw(sql(
+        "-- jobs::enqueue
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
+        [
+            id.0.into(),
+            kind.lane().as_str().into(),
+            kind.as_str().into(),
+            subject_id.into(),
+            MAX_ATTEMPTS.into(),
+            seconds(RING_TTL),
+            trace_parent.map(str::to_owned).into(),
+        ],
+    ))
+    .await?;
+    Ok(Enqueued { id, lane: kind.lane() })
+}
+
+/// Takes the right to work on a job that is due, or whose last worker went silent.
+/// `None`: nothing to do, somebody else has it or it is finished.
+///
+/// # Errors
+/// The database's own.
+pub async fn lease(conn: &impl ConnectionTrait, id: JobId, worker: &str) -> Result<Option<Lease>, DbErr> {
+    let statement = sql(
+        "-- jobs::lease
+         UPDATE jobs SET state = 'running', attempts = attempts + 1, leased_by = $2,
+                leased_until = now() + make_interval(secs => $3), rung_until = NULL
+         WHERE id = $1 AND attempts < max_attempts
+           AND ((state = 'queued' AND run_at <= now()) OR (state = 'running' AND leased_until < now()))
+         RETURNING *",
+        [id.0.into(), worker.into(), seconds(LEASE_TTL)],
+    );
+    Ok(job::Entity::find().from_raw_sql(statement).one(conn).await?.map(Into::into))
+}
+
+/// Renews the leases that this process still holds. Gives how many it does.
+///
+/// # Errors
+/// The database's own.
+pub async fn renew(conn: &impl ConnectionTrait, held: &[(JobId, i32)]) -> Result<u64, DbErr> {
+    let (ids, attempts): (Vec<Uuid>, Vec<i32>) = held.iter().map(|(id, attempts)| (id.0, *attempts)).unzip();
+    let done = conn
+        .execute_raw(sql(
+            "-- jobs::renew
+             UPDATE jobs SET leased_until = now() + make_interval(secs => $3)
+             FROM unnest($1::uuid[], $2::int[]) AS held (id, attempts)
+             WHERE jobs.id = held.id AND jobs.attempts = held.attempts AND jobs.state = 'running'",
+            [ids.into(), attempts.into(), seconds(LEASE_TTL)],
+        ))
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// What becomes of a leased job.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    Done,
+    /// Try again after `delay`; after the last attempt the job is dead.
+    Retry { delay: Duration, error: String },
+    /// Not now, through no fault of the job: come back after `delay` without spending an attempt.
+    Snooze { delay: Duration },
+    /// Never again by itself: a person must look.
+    Dead { error: String },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Ended {
+    /// The job's state is now the one in the text: `queued`, `done` or `dead`.
+    As(&'static str),
+    /// The lease is lost: another worker has the job, nothing may be written.
+    LeaseLost,
+}
+
+/// Ends the lease, and checks that it was still held: on [`Ended::LeaseLost`] roll back what the job wrote.
+///
+/// # Errors
+/// The database's own.
+pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) -> Result<Ended, DbErr> {
+    let (state, delay, error, snoozed) = match ending {
+        Ending::Done => ("done", Duration::ZERO, None, 0),
+        Ending::Dead { error } => ("dead", Duration::ZERO, Some(error), 0),
+        Ending::Retry { error, .. } if lease.attempts >= lease.max_attempts => ("dead", Duration::ZERO, Some(error), 0),
+        Ending::Retry { delay, error } => ("queued", *delay, Some(error), 0),
+        // `attempts` is the fencing token and may not go back, so the limit goes up.
+        Ending::Snooze { delay } => ("queued", *delay, None, 1),
+    };
+    let done = conn
+        .execute_raw(sql(
+            "-- jobs::end
+             UPDATE jobs SET state = $3, run_at = CASE WHEN $3 = 'queued' THEN now() + make_interval(secs => $4) ELSE run_at END,
+                    last_error = coalesce($5, last_error), max_attempts = max_attempts + $6,
+                    finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
+                    leased_until = NULL, leased_by = NULL, rung_until = NULL
+             WHERE id = $1 AND attempts = $2 AND state = 'running'",
+            [
+                lease.job_id.0.into(),
+                lease.attempts.into(),
+                state.into(),
+                seconds(delay),
+                error.cloned().into(),
+                snoozed.into(),
+            ],
+        ))
+        .await?;
+    Ok(if done.rows_affected() == 1 { Ended::As(state) } else { Ended::LeaseLost })
+}
+
+/// Marks as rung, and gives, up to `limit` jobs of a lane that are due and that no ring or lease covers, oldest first.
+/// Any number of relays may run: they skip each other's rows.
+///
+/// # Errors
+/// The database's own.
+pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Result<Vec<JobId>, DbErr> {
+    let rows = conn
+        .query_all_raw(sql(
+            "-- jobs::ring_due
+             UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
+             WHERE id IN (
+                 (SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
+                    AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts
+                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED)
+                 UNION ALL
+                 (SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
+                    AND (rung_until IS NULL OR rung_until < now())
+                  ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                 LIMIT $2)
+             RETURNING id",
+            [lane.as_str().into(), i64::try_from(limit).unwrap_or(i64::MAX).into(), seconds(RING_TTL)],
+        ))
+        .await?;
+    rows.iter().map(|row| row.try_get("", "id").map(JobId)).collect()
+}
+
+/// Takes back rings that did not reach Redis, so that the relay need not wait for them to run out.
+///
+/// # Errors
+/// The database's own.
+pub async fn unring(conn: &impl ConnectionTrait, ids: &[JobId]) -> Result<(), DbErr> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    conn.execute_raw(sql(
+        "-- jobs::unring
+         UPDATE jobs SET rung_until = NULL WHERE id = ANY($1) AND state = 'queued'",
+        [ids.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Declares dead the jobs whose workers went silent in the last attempt they had. Gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn bury_exhausted(conn: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    let done = conn
+        .execute_raw(sql(
+            "-- jobs::bury_exhausted
+             UPDATE jobs SET state = 'dead', finished_at = now(), leased_until = NULL, leased_by = NULL,
+                    last_error = 'the worker went silent in the last attempt'
+             WHERE state = 'running' AND leased_until < now() AND attempts >= max_attempts",
+            [],
+        ))
+        .await?;
+    Ok(done.rows_affected())
+}

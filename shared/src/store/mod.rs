@@ -1,0 +1,46 @@
+//! Every query. Free functions, the connection first, the owner second wherever a user asks; domain types in and out.
+//!
+//! The caller opens the transaction. Time in here is Postgres' own (`now()`), so that hosts with wrong clocks
+//! cannot steal each other's leases.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+
+pub mod attempts;
+pub mod customers;
+pub mod jobs;
+pub mod payments;
+pub mod provider_events;
+
+/// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
+///
+/// # Errors
+/// A URL that cannot be parsed.
+pub async fn connect(url: &str, application_name: &str, connections_max: u32) -> Result<DatabaseConnection, DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5))
+        // The default pings before every use, a round trip more for each statement; idle connections may be dead.
+        .test_before_acquire_if_idle_for(Duration::from_secs(5))
+        .connect_lazy(true)
+        .set_application_name(application_name)
+        .statement_timeout(Duration::from_secs(10))
+        .sqlx_logging(false);
+    Database::connect(options).await
+}
+
+/// One statement with its values.
+fn sql<I>(text: &str, values: I) -> Statement
+where
+    I: IntoIterator<Item = Value>,
+{
+    Statement::from_sql_and_values(DbBackend::Postgres, text, values)
+}
+
+/// For `make_interval(secs => $n)`.
+fn seconds(duration: Duration) -> Value {
+    duration.as_secs_f64().into()
+}

@@ -1,0 +1,162 @@
+//! Payments and their timelines.
+
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, Set,
+};
+use secrecy::ExposeSecret as _;
+
+use super::sql;
+use crate::domain::ids::{PaymentId, UserId};
+use crate::domain::payment::Payment;
+use crate::domain::timeline::{Step, TimelineEntry};
+use crate::entities::{payment, payment_timeline};
+
+/// Writes a new payment.
+///
+/// # Errors
+/// The database's own.
+pub async fn insert(conn: &impl ConnectionTrait, new: &Payment) -> Result<(), DbErr> {
+    payment::Entity::insert(row(new)?).exec_without_returning(conn).await.map(drop)
+}
+
+/// A user's payment.
+///
+/// # Errors
+/// The database's own.
+pub async fn find(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) -> Result<Option<Payment>, DbErr> {
+    payment::Entity::find_by_id(id.0)
+        .filter(payment::Column::UserId.eq(&owner.0))
+        .one(conn)
+        .await?
+        .map(TryInto::try_into)
+        .transpose()
+}
+
+/// The payment a job works on. No user asks here, so there is no owner.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
+    payment::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
+}
+
+/// A user's payments, newest first, at most `limit`, those older than `before`.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    owner: &UserId,
+    before: Option<PaymentId>,
+    limit: u64,
+) -> Result<Vec<Payment>, DbErr> {
+    let mut query = payment::Entity::find().filter(payment::Column::UserId.eq(&owner.0));
+    if let Some(before) = before {
+        query = query.filter(payment::Column::Id.lt(before.0));
+    }
+    let rows = query.order_by_desc(payment::Column::Id).limit(limit).all(conn).await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Saved {
+    Saved,
+    /// Somebody else wrote since `before` was read: read it again, decide again.
+    Stale,
+}
+
+/// Compares and swaps: writes `after` if the row still is the version that `before` was read at.
+///
+/// # Errors
+/// The database's own.
+pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment) -> Result<Saved, DbErr> {
+    let mut row = row(after)?;
+    row.version = Set(before.version.saturating_add(1));
+    row.id = sea_orm::NotSet;
+    row.user_id = sea_orm::NotSet;
+    row.created_at = sea_orm::NotSet;
+    let updated = payment::Entity::update_many()
+        .set(row)
+        .col_expr(payment::Column::UpdatedAt, Expr::cust("now()"))
+        .filter(payment::Column::Id.eq(before.id.0))
+        .filter(payment::Column::Version.eq(before.version))
+        .exec(conn)
+        .await?;
+    Ok(if updated.rows_affected == 1 { Saved::Saved } else { Saved::Stale })
+}
+
+/// Adds a step to a payment's timeline.
+///
+/// # Errors
+/// The database's own.
+pub async fn add_step(conn: &impl ConnectionTrait, id: PaymentId, step: &Step) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- payments::add_step
+         INSERT INTO payment_timeline (payment_id, status, actor, cause, detail) VALUES ($1, $2, $3, $4, $5)",
+        [
+            id.0.into(),
+            step.status.as_str().into(),
+            step.actor.as_str().into(),
+            step.cause.as_str().into(),
+            step.detail.as_str().into(),
+        ],
+    ))
+    .await
+    .map(drop)
+}
+
+/// The steps of a user's payment, oldest first, at most a thousand. `None`: the user has no such payment.
+///
+/// # Errors
+/// The database's own.
+pub async fn timeline(
+    conn: &impl ConnectionTrait,
+    owner: &UserId,
+    id: PaymentId,
+) -> Result<Option<Vec<TimelineEntry>>, DbErr> {
+    if find(conn, owner, id).await?.is_none() {
+        return Ok(None);
+    }
+    let rows = payment_timeline::Entity::find()
+        .filter(payment_timeline::Column::PaymentId.eq(id.0))
+        .order_by_asc(payment_timeline::Column::Id)
+        .limit(1_000)
+        .all(conn)
+        .await?;
+    Ok(Some(rows.into_iter().map(Into::into).collect()))
+}
+
+fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
+    let json = |error: serde_json::Error| DbErr::Json(error.to_string());
+    Ok(payment::ActiveModel {
+        id: Set(payment.id.0),
+        user_id: Set(payment.user_id.0.clone()),
+        customer_id: Set(payment.customer_id.0),
+        provider: Set(payment.provider.as_str().to_owned()),
+        provider_payment_id: Set(payment.provider_payment_id.clone()),
+        status: Set(payment.status.as_str().to_owned()),
+        retryable: Set(payment.retryable),
+        amount: Set(payment.money.minor),
+        currency: Set(payment.money.currency.code()),
+        amount_captured: Set(payment.amount_captured),
+        amount_refunded: Set(payment.amount_refunded),
+        capture_method: Set(payment.capture_method.as_str().to_owned()),
+        description: Set(payment.description.clone()),
+        statement_descriptor: Set(payment.statement_descriptor.clone()),
+        payment_method: Set(payment.payment_method.clone()),
+        return_url: Set(payment.return_url.clone()),
+        client_secret: Set(payment.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())),
+        next_action: Set(payment.next_action.clone()),
+        failure: Set(payment.failure.as_ref().map(serde_json::to_value).transpose().map_err(json)?),
+        outcome_unknown_since: Set(payment.outcome_unknown_since),
+        metadata: Set(serde_json::to_value(&payment.metadata).map_err(json)?),
+        version: Set(payment.version),
+        created_at: Set(payment.created_at),
+        updated_at: Set(payment.updated_at),
+        completed_at: Set(payment.completed_at),
+        expires_at: Set(payment.expires_at),
+    })
+}
