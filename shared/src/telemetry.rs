@@ -1,5 +1,7 @@
 //! Logs: readable in development, JSON where machines read them.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -17,7 +19,7 @@ pub enum LogFormat {
 pub fn init(format: LogFormat, filter: &str) {
     let registry = tracing_subscriber::registry().with(EnvFilter::new(filter));
     match format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).init(),
+        LogFormat::Text => registry.with(fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr)).init(),
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).init(),
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::{SubsecRound as _, Utc};
 use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::ids::{PaymentId, UserId};
@@ -32,7 +33,8 @@ pub(super) async fn create_payment(
     let wanted = body.check().map_err(Problem::invalid)?;
     let txn = state.db.begin().await?;
     let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
-    let payment = wanted.into_payment(user.id.clone(), customer.id, chrono::Utc::now());
+    // Postgres keeps microseconds: the answer says what later answers will say.
+    let payment = wanted.into_payment(user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
     let step = Step {
         status: payment.status,
         actor: Actor::Api,

@@ -156,16 +156,16 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
     let rows = conn
         .query_all_raw(sql(
             "-- jobs::ring_due
-             UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
-             WHERE id IN (
-                 (SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
+             WITH abandoned AS (
+                 SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
                     AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts
-                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED)
-                 UNION ALL
-                 (SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
+                 ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED),
+             due AS (
+                 SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
                     AND (rung_until IS NULL OR rung_until < now())
-                  ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-                 LIMIT $2)
+                 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+             UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
+             WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due LIMIT $2)
              RETURNING id",
             [lane.as_str().into(), i64::try_from(limit).unwrap_or(i64::MAX).into(), seconds(RING_TTL)],
         ))

@@ -78,9 +78,10 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
     row.id = sea_orm::NotSet;
     row.user_id = sea_orm::NotSet;
     row.created_at = sea_orm::NotSet;
+    row.updated_at = sea_orm::NotSet;
     let updated = payment::Entity::update_many()
         .set(row)
-        .col_expr(payment::Column::UpdatedAt, Expr::cust("now()"))
+        .col_expr(payment::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
         .filter(payment::Column::Id.eq(before.id.0))
         .filter(payment::Column::Version.eq(before.version))
         .exec(conn)
