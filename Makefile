@@ -19,6 +19,9 @@ run: build       ## Runs the whole service with a simulated Stripe. WORKERS=n PO
 demo:            ## Takes a payment through the running service and shows each step
 	@exec $(STACK) demo
 
+openapi: build   ## Renews api/openapi.json
+	@UPDATE=1 cargo test -q -p payment-testing --test it the_openapi_document_is_current
+
 test: build      ## Runs all tests against a private Postgres and Redis
 	@exec $(STACK) with cargo test --workspace
 

@@ -47,9 +47,9 @@ struct TokenClaims {
 }
 
 async fn user_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
-    let state = request.data::<Arc<State>>().ok_or_else(|| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")
-    })?;
+    let state = request
+        .data::<Arc<State>>()
+        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours"))?;
     Ok(state.verifier.verify(&bearer.token).await?)
 }
 

@@ -88,14 +88,16 @@ impl Problem {
 /// A failed query: the database is away (try again), or we are at fault. Either way the client gets no text of it.
 impl From<DbErr> for Problem {
     fn from(error: DbErr) -> Self {
-        let away = matches!(
-            error,
-            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_)
-        ) && error.sql_err().is_none();
+        let away = matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_))
+            && error.sql_err().is_none();
         let error = shared::providers::chain(&error);
         if away {
             tracing::warn!(error, "the database did not serve the request");
-            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the service cannot store anything now; try again")
+            Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the service cannot store anything now; try again",
+            )
         } else {
             tracing::error!(error, "the database refused");
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")

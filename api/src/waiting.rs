@@ -84,13 +84,14 @@ mod tests {
         let waiting = Waiting::default();
         let id = PaymentId::generate();
         let (first, second) = (waiting.register(id), waiting.register(id));
-        let mut changed = std::pin::pin!(first.changed());
+        let mut changed = Box::pin(first.changed());
         changed.as_mut().enable();
         waiting.on_news(Some(&PaymentId::generate().to_string()));
         waiting.on_news(Some("no id"));
         assert!(futures_util::FutureExt::now_or_never(changed.as_mut()).is_none());
         waiting.on_news(Some(&id.to_string()));
-        changed.await;
+        changed.as_mut().await;
+        drop(changed);
         drop(first);
         assert_eq!(waiting.by_payment.lock().expect("a lock").len(), 1);
         drop(second);

@@ -43,10 +43,8 @@ struct Hands {
 
 /// Runs until told to stop, then waits for the jobs at work.
 pub(crate) async fn run(lane: Lane) {
-    let hands = Hands {
-        context: lane.context.clone(),
-        permits: Arc::new(Semaphore::new(usize::from(lane.concurrency))),
-    };
+    let hands =
+        Hands { context: lane.context.clone(), permits: Arc::new(Semaphore::new(usize::from(lane.concurrency))) };
     let mut stopped = lane.stopped.clone();
     let mut pause = PAUSE_MIN;
     while !*stopped.borrow() {
@@ -76,7 +74,8 @@ async fn deliver(lane: &Lane, hands: &Hands) -> Result<(), String> {
     let subscribed = tokio::spawn(async move {
         subscription::listen(&url, &channel, move |_| {
             let _ = waker.try_send(());
-        }).await;
+        })
+        .await;
     });
     let backend = RedisStorage::<Value>::new(connection)
         .with_config(apalis_config(&lane.names, lane.lane))

@@ -83,9 +83,9 @@ impl CreatePayment {
             errors.push(FieldError { pointer: pointer.to_owned(), detail });
         };
         let money = match self.currency.parse() {
-            Ok(currency) => Money::chargeable(self.amount, currency)
-                .map_err(|error| fault("/amount", error.to_string()))
-                .ok(),
+            Ok(currency) => {
+                Money::chargeable(self.amount, currency).map_err(|error| fault("/amount", error.to_string())).ok()
+            }
             Err(error) => {
                 fault("/currency", format!("{error}"));
                 None

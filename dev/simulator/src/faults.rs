@@ -61,10 +61,7 @@ pub enum Mode {
 impl Mode {
     #[must_use]
     pub fn is_webhook(self) -> bool {
-        matches!(
-            self,
-            Self::WebhookDuplicate | Self::WebhookDelay | Self::WebhookReorder | Self::WebhookLose
-        )
+        matches!(self, Self::WebhookDuplicate | Self::WebhookDelay | Self::WebhookReorder | Self::WebhookLose)
     }
 }
 

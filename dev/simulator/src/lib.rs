@@ -48,10 +48,7 @@ impl Simulator {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let world = Arc::new(World::new(&config));
-        let app = Route::new()
-            .nest("/_control", control::routes())
-            .nest("/v1", stripe::routes())
-            .data(world.clone());
+        let app = Route::new().nest("/_control", control::routes()).nest("/v1", stripe::routes()).data(world.clone());
         let acceptor = TcpAcceptor::from_std(listener)?;
         let server = tokio::spawn(async move {
             if let Err(error) = Server::new_with_acceptor(acceptor).run(app).await {

@@ -32,10 +32,11 @@ pub async fn demo() -> Result<()> {
     let say = |text: &str| println!("{:>7.3} s  {text}", began.elapsed().as_secs_f64());
 
     println!("A shop takes 199.00 SEK.\n");
-    let payment = shop.create(json!({
-        "provider": "stripe", "amount": 19_900, "currency": "sek", "description": "A demonstration",
-    }))
-    .await?;
+    let payment = shop
+        .create(json!({
+            "provider": "stripe", "amount": 19_900, "currency": "sek", "description": "A demonstration",
+        }))
+        .await?;
     let id = payment["id"].as_str().context("no id")?.to_owned();
     say(&format!("POST /api/payments answered: {id} is {}", payment["status"]));
     let secret = payment["client_secret"].as_str().context("no client_secret")?;
@@ -60,10 +61,11 @@ pub async fn demo() -> Result<()> {
     shop.print_timeline(&id).await?;
 
     println!("\nAnother card is declined.\n");
-    let payment = shop.create(json!({
-        "provider": "stripe", "amount": 19_900, "currency": "sek", "payment_method": "pm_card_chargeDeclined",
-    }))
-    .await?;
+    let payment = shop
+        .create(json!({
+            "provider": "stripe", "amount": 19_900, "currency": "sek", "payment_method": "pm_card_chargeDeclined",
+        }))
+        .await?;
     let id = payment["id"].as_str().context("no id")?.to_owned();
     say(&format!("POST /api/payments answered: {id} is {}: {}", payment["status"], payment["failure"]));
     shop.print_timeline(&id).await

@@ -227,8 +227,7 @@ async fn wait_until_ready(api: &str) -> Result<()> {
 
 /// Written whole or not at all: scripts read it while we write.
 fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u32>) -> Result<()> {
-    let workers: Vec<u32> =
-        pids.iter().filter(|(name, _)| name.starts_with("worker-")).map(|(_, pid)| *pid).collect();
+    let workers: Vec<u32> = pids.iter().filter(|(name, _)| name.starts_with("worker-")).map(|(_, pid)| *pid).collect();
     let text = serde_json::to_string_pretty(&json!({
         "api_url": addresses.api,
         "docs_url": format!("{}/docs", addresses.api),
@@ -281,10 +280,8 @@ fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result
 fn end_leftovers(stack_json: &Path) {
     let Ok(text) = std::fs::read_to_string(stack_json) else { return };
     let Ok(old) = serde_json::from_str::<serde_json::Value>(&text) else { return };
-    let mut pids: Vec<u64> = ["api", "simulator", "redis", "postgres"]
-        .iter()
-        .filter_map(|name| old["pids"][name].as_u64())
-        .collect();
+    let mut pids: Vec<u64> =
+        ["api", "simulator", "redis", "postgres"].iter().filter_map(|name| old["pids"][name].as_u64()).collect();
     pids.extend(old["pids"]["workers"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64));
     let dev_dir = stack_json.parent().map(|dir| dir.to_string_lossy().into_owned()).unwrap_or_default();
     for pid in pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()) {

@@ -59,7 +59,8 @@ impl TryFrom<Model> for Payment {
     type Error = DbErr;
 
     fn try_from(row: Model) -> Result<Self, DbErr> {
-        let odd = |column: &str| DbErr::Type(format!("payments.{column} of {} holds what this release cannot read", row.id));
+        let odd =
+            |column: &str| DbErr::Type(format!("payments.{column} of {} holds what this release cannot read", row.id));
         Ok(Self {
             id: PaymentId(row.id),
             user_id: UserId(row.user_id),

@@ -54,8 +54,7 @@ impl Doorbell {
         let mut connection = self.connection().await?;
         let mut depths = redis::pipe();
         depths.cmd("ZCARD").arg(format!("{queue}:scheduled")).cmd("LLEN").arg(format!("{queue}:active"));
-        let (scheduled, active): (usize, usize) =
-            bounded(depths.query_async(&mut connection)).await?;
+        let (scheduled, active): (usize, usize) = bounded(depths.query_async(&mut connection)).await?;
         Ok(WINDOW.saturating_sub(scheduled.saturating_add(active)))
     }
 
@@ -68,8 +67,7 @@ impl Doorbell {
             return Ok(());
         }
         let mut connection = self.connection().await?;
-        let mut storage =
-            RedisStorage::<Value>::new(connection.clone()).with_config(apalis_config(&self.names, lane));
+        let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(apalis_config(&self.names, lane));
         bounded(storage.push_bulk(ids.iter().map(|id| Value::String(id.to_string())).collect())).await?;
         let mut wake = redis::cmd("PUBLISH");
         wake.arg(self.names.wake_channel(lane)).arg("");
@@ -97,8 +95,7 @@ impl Doorbell {
         match &self.connection {
             Some(connection) => Ok(connection.clone()),
             None => {
-                let connection =
-                    super::connect(&self.redis_url).await.map_err(|error| NotPushed(error.to_string()))?;
+                let connection = super::connect(&self.redis_url).await.map_err(|error| NotPushed(error.to_string()))?;
                 Ok(self.connection.insert(connection).clone())
             }
         }

@@ -97,11 +97,18 @@ pub async fn renew(conn: &impl ConnectionTrait, held: &[(JobId, i32)]) -> Result
 pub enum Ending {
     Done,
     /// Try again after `delay`; after the last attempt the job is dead.
-    Retry { delay: Duration, error: String },
+    Retry {
+        delay: Duration,
+        error: String,
+    },
     /// Not now, through no fault of the job: come back after `delay` without spending an attempt.
-    Snooze { delay: Duration },
+    Snooze {
+        delay: Duration,
+    },
     /// Never again by itself: a person must look.
-    Dead { error: String },
+    Dead {
+        error: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

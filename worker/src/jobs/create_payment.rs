@@ -84,8 +84,7 @@ impl Job for CreatePayment {
         if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let step =
-            Step { status: after.status, actor: Actor::Job, cause: NAME.to_owned(), detail: lesson.detail };
+        let step = Step { status: after.status, actor: Actor::Job, cause: NAME.to_owned(), detail: lesson.detail };
         payments::add_step(txn, before.id, &step).await?;
         attempts::close(
             txn,
@@ -118,11 +117,8 @@ async fn create_or_find(
             Err(error) => Err(still_unknown(error)),
         };
     }
-    let new = NewPayment {
-        payment: &prepared.payment,
-        stripe_customer_id,
-        idempotency_key: prepared.attempt.id.to_string(),
-    };
+    let new =
+        NewPayment { payment: &prepared.payment, stripe_customer_id, idempotency_key: prepared.attempt.id.to_string() };
     match context.stripe.create_payment(&new).await {
         Err(ProviderError::Unknown { source, look_up: true }) => match look_up().await {
             Ok(Some(payment)) => Ok(found(payment)),
@@ -197,12 +193,9 @@ fn learn(lease: &Lease, result: Result<Answer<ProviderPayment>, ProviderError>) 
                 ProviderError::NotSent { retry_after, .. } => {
                     (None, AttemptOutcome::NotSent, retry_after.unwrap_or_default(), "Stripe did not take the request")
                 }
-                ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => (
-                    Some(Evidence::OutcomeUnknown),
-                    AttemptOutcome::Unknown,
-                    Duration::ZERO,
-                    "the outcome is unknown",
-                ),
+                ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => {
+                    (Some(Evidence::OutcomeUnknown), AttemptOutcome::Unknown, Duration::ZERO, "the outcome is unknown")
+                }
             };
             let next = if lease.attempts >= lease.max_attempts { "a person must look" } else { "trying again" };
             Lesson {

@@ -43,7 +43,10 @@ impl Endpoint for Operation {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let world = request.data::<Arc<World>>().cloned().ok_or_else(|| poem::Error::from_status(StatusCode::INTERNAL_SERVER_ERROR))?;
+        let world = request
+            .data::<Arc<World>>()
+            .cloned()
+            .ok_or_else(|| poem::Error::from_status(StatusCode::INTERNAL_SERVER_ERROR))?;
         let header = |name: &str| request.header(name).map(str::to_owned);
         let idempotency_key = header("idempotency-key").filter(|_| request.method() == Method::POST);
         let key = header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned));
@@ -86,6 +89,7 @@ impl Endpoint for Operation {
         if let Some(key) = &call.idempotency_key {
             match world.claim(key, &fingerprint) {
                 Claim::Mine => {}
+                Claim::Stored(..) if fault == Some(Mode::DropAfter) => cut_connection(),
                 Claim::Stored(status, body) => return Ok(answer(&call, &(status, body), true)),
                 Claim::InFlight => {
                     let message = "There is currently another in-progress request using this Idempotency Key";
@@ -100,8 +104,7 @@ impl Endpoint for Operation {
                 }
                 Claim::OtherParameters => {
                     let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
-                    let error =
-                        StripeError::new(StatusCode::BAD_REQUEST, "idempotency_error", None, None, message);
+                    let error = StripeError::new(StatusCode::BAD_REQUEST, "idempotency_error", None, None, message);
                     return Ok(answer(&call, &(error.status, error.body()), false));
                 }
             }
@@ -139,25 +142,16 @@ fn failure(status: u16) -> (StatusCode, Value) {
 
 fn rate_limited(call: &Call<'_>) -> Response {
     let message = "Request rate limit exceeded.";
-    let error = StripeError::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "invalid_request_error",
-        Some("rate_limit"),
-        None,
-        message,
-    );
+    let error =
+        StripeError::new(StatusCode::TOO_MANY_REQUESTS, "invalid_request_error", Some("rate_limit"), None, message);
     let mut response = answer(call, &(error.status, error.body()), false);
-    response
-        .headers_mut()
-        .insert("stripe-rate-limited-reason", poem::http::HeaderValue::from_static("endpoint-rate"));
+    response.headers_mut().insert("stripe-rate-limited-reason", poem::http::HeaderValue::from_static("endpoint-rate"));
     response
 }
 
 fn answer(call: &Call<'_>, (status, body): &(StatusCode, Value), replayed: bool) -> Response {
-    let mut builder = Response::builder()
-        .status(*status)
-        .content_type("application/json")
-        .header("request-id", &call.request_id);
+    let mut builder =
+        Response::builder().status(*status).content_type("application/json").header("request-id", &call.request_id);
     if let Some(key) = &call.idempotency_key {
         builder = builder.header("idempotency-key", key);
     }

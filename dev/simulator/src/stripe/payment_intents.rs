@@ -283,8 +283,7 @@ fn collect(world: &World, intent: &mut Value, amount: i64, key: Option<&str>) {
     intent["amount_received"] = amount.into();
     intent["amount_capturable"] = 0.into();
     intent["latest_charge"] = charge.as_str().into();
-    let metadata: BTreeMap<String, String> =
-        serde_json::from_value(intent["metadata"].clone()).unwrap_or_default();
+    let metadata: BTreeMap<String, String> = serde_json::from_value(intent["metadata"].clone()).unwrap_or_default();
     world.move_money(LedgerEntry {
         id: charge,
         kind: "charge".to_owned(),
@@ -353,9 +352,8 @@ fn payment_method(form: &Form) -> Result<Option<String>, StripeError> {
 }
 
 fn amount(form: &Form) -> Result<(i64, String), StripeError> {
-    let missing = |name: &str| {
-        StripeError::invalid("parameter_missing", Some(name), format!("Missing required param: {name}."))
-    };
+    let missing =
+        |name: &str| StripeError::invalid("parameter_missing", Some(name), format!("Missing required param: {name}."));
     let currency = form.get("currency").ok_or_else(|| missing("currency"))?.to_ascii_lowercase();
     let amount = form.integer("amount")?.ok_or_else(|| missing("amount"))?;
     if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_lowercase()) {

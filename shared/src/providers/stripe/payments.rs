@@ -7,7 +7,8 @@ use stripe_client_core::{IdempotencyKey, RequestStrategy, StripeRequest as _};
 use stripe_core::customer::CreateCustomer;
 use stripe_core::payment_intent::{
     CreatePaymentIntent, CreatePaymentIntentAutomaticPaymentMethods,
-    CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects as AllowRedirects, ListPaymentIntent, RetrievePaymentIntent,
+    CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects as AllowRedirects, ListPaymentIntent,
+    RetrievePaymentIntent,
 };
 use stripe_shared::{PaymentIntent, PaymentIntentStatus};
 
@@ -84,7 +85,9 @@ impl Stripe {
         let call = self.transport.call();
         match RetrievePaymentIntent::new(provider_payment_id).customize().send(&call).await {
             Ok(intent) => read(&intent).map(Some),
-            Err(Refusal::Error(ProviderError::Rejected { failure, .. })) if failure.code == "resource_missing" => Ok(None),
+            Err(Refusal::Error(ProviderError::Rejected { failure, .. })) if failure.code == "resource_missing" => {
+                Ok(None)
+            }
             Err(refusal) => Err(refused(refusal)),
         }
     }
@@ -152,10 +155,9 @@ fn stripe_currency(money: Money) -> stripe_types::Currency {
 }
 
 fn idempotent(key: &str) -> Result<RequestStrategy, ProviderError> {
-    IdempotencyKey::new(key).map(RequestStrategy::Idempotent).map_err(|error| ProviderError::NotSent {
-        source: CallError::Unreadable(error.to_string()),
-        retry_after: None,
-    })
+    IdempotencyKey::new(key)
+        .map(RequestStrategy::Idempotent)
+        .map_err(|error| ProviderError::NotSent { source: CallError::Unreadable(error.to_string()), retry_after: None })
 }
 
 fn refused(refusal: Refusal) -> ProviderError {
@@ -168,10 +170,7 @@ fn refused(refusal: Refusal) -> ProviderError {
 }
 
 /// 402: `error.payment_intent` is the PaymentIntent as the decline left it, for the payer to try again.
-fn declined(
-    error: &serde_json::Value,
-    request_id: Option<String>,
-) -> Result<Answer<ProviderPayment>, ProviderError> {
+fn declined(error: &serde_json::Value, request_id: Option<String>) -> Result<Answer<ProviderPayment>, ProviderError> {
     let intent = error
         .get("payment_intent")
         .and_then(|intent| miniserde::json::from_str::<PaymentIntent>(&intent.to_string()).ok());
@@ -210,7 +209,9 @@ pub(super) fn read(intent: &PaymentIntent) -> Result<ProviderPayment, ProviderEr
         PaymentIntentStatus::Canceled => PaymentStatus::Canceled,
         PaymentIntentStatus::Processing => PaymentStatus::Processing,
         PaymentIntentStatus::RequiresCapture => PaymentStatus::RequiresCapture,
-        PaymentIntentStatus::RequiresAction | PaymentIntentStatus::RequiresConfirmation => PaymentStatus::RequiresAction,
+        PaymentIntentStatus::RequiresAction | PaymentIntentStatus::RequiresConfirmation => {
+            PaymentStatus::RequiresAction
+        }
         // A decline leaves it waiting for another method: failed, and still payable.
         PaymentIntentStatus::RequiresPaymentMethod if failure.is_some() => PaymentStatus::Failed,
         PaymentIntentStatus::RequiresPaymentMethod => PaymentStatus::RequiresAction,

@@ -26,12 +26,7 @@ pub enum InvalidSignature {
 ///
 /// # Errors
 /// Why the body must not be believed.
-pub fn verify(
-    body: &[u8],
-    header: &str,
-    secrets: &[SecretString],
-    now: DateTime<Utc>,
-) -> Result<(), InvalidSignature> {
+pub fn verify(body: &[u8], header: &str, secrets: &[SecretString], now: DateTime<Utc>) -> Result<(), InvalidSignature> {
     let mut timestamp = None;
     let mut signatures = Vec::new();
     for part in header.split(',') {

@@ -49,17 +49,17 @@ impl Call<'_> {
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// 402: the request was carried out and the payment was declined. Holds Stripe's whole `error` object.
-    Declined { error: serde_json::Value, request_id: Option<String> },
+    Declined {
+        error: serde_json::Value,
+        request_id: Option<String>,
+    },
     Error(ProviderError),
 }
 
 impl StripeClientErr for Refusal {
     /// A success that cannot be parsed: it was carried out, and we do not know as what.
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
-        Self::Error(ProviderError::Unknown {
-            source: CallError::Unreadable(message.to_string()),
-            look_up: true,
-        })
+        Self::Error(ProviderError::Unknown { source: CallError::Unreadable(message.to_string()), look_up: true })
     }
 }
 

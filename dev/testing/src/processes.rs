@@ -1,0 +1,63 @@
+//! The real binaries, as child processes of a test.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::Signal;
+
+use crate::TestApp;
+
+/// A `payment-worker` of its own process. Killed when dropped.
+pub struct WorkerProcess {
+    child: Child,
+}
+
+impl WorkerProcess {
+    /// # Panics
+    /// It is not built: `make test` builds it.
+    #[must_use]
+    pub fn start(app: &TestApp) -> Self {
+        let child = Command::new(program("payment-worker"))
+            .env("DATABASE_URL", &app.database_url)
+            .env("REDIS_URL", &app.redis_url)
+            .env("QUEUE_PREFIX", &app.queue_prefix)
+            .env("STRIPE_BASE_URL", app.simulator.url())
+            .env("STRIPE_API_KEY", "sk_test_x")
+            .env("DATABASE_CONNECTIONS_MAX", "8")
+            .env("RUST_LOG", "warn")
+            .env("LOG_FORMAT", "text")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the worker starts");
+        Self { child }
+    }
+
+    /// # Panics
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) {
+        stack::process::signal(self.child.id(), signal).expect("the worker is there");
+    }
+
+    /// Whether it has ended, and well.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn ended_well(&mut self) -> Option<bool> {
+        self.child.try_wait().expect("a child").map(|status| status.success())
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A binary of the workspace: beside the directory that test binaries lie in.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a path");
+    let path = test.ancestors().nth(2).expect("target/debug").join(name);
+    assert!(path.exists(), "{} is not built: run `make test`", path.display());
+    path
+}

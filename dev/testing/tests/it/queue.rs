@@ -1,0 +1,201 @@
+//! Redis may burn, workers may die: every job is done all the same, once.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use shared::domain::job::{JobKind, Lane};
+use shared::queue::Names;
+use shared::queue::doorbell::{Doorbell, WINDOW};
+use shared::queue::ringer::Ringer;
+use shared::store::jobs::{self, Ended, Ending};
+use testing::processes::WorkerProcess;
+use testing::{TestApp, wait_until};
+
+async fn redis(app: &TestApp) -> redis::aio::ConnectionManager {
+    shared::queue::connect(&app.redis_url).await.expect("Redis")
+}
+
+/// Forgets everything in Redis that is this test's, as a FLUSHALL would (other tests use the same server).
+async fn flush(app: &TestApp) -> usize {
+    let mut connection = redis(app).await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg(format!("{}*", app.queue_prefix)).query_async(&mut connection).await.expect("keys");
+    if !keys.is_empty() {
+        redis::cmd("DEL").arg(&keys).query_async::<()>(&mut connection).await.expect("deleted");
+    }
+    keys.len()
+}
+
+async fn at_work(app: &TestApp) -> bool {
+    app.count("SELECT count(*) FROM jobs WHERE state = 'running'").await > 0
+}
+
+#[tokio::test]
+async fn a_flushed_redis_loses_nothing_and_needs_no_restart() {
+    let app = TestApp::start().await;
+    let worker = app.start_worker();
+    let before = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    app.wait_for_status(&before, "succeeded").await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(app.create_payment(json!({ "payment_method": "pm_card_visa" })).await);
+        if n % 5 == 0 {
+            assert!(flush(&app).await > 0, "there was something to lose");
+        }
+    }
+    for id in &ids {
+        app.wait_for_status(id, "succeeded").await;
+        assert_eq!(app.charges(id), 1);
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_accepted_while_no_worker_runs_are_done_when_one_comes() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..10 {
+        ids.push(app.create_payment(json!({ "payment_method": "pm_card_visa" })).await);
+    }
+    flush(&app).await;
+    app.execute("UPDATE jobs SET rung_until = now()").await;
+    let worker = app.start_worker();
+    for id in &ids {
+        app.wait_for_status(id, "succeeded").await;
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn more_jobs_than_the_window_wait_in_postgres_and_drain_without_a_pause() {
+    let app = TestApp::start().await;
+    let rows = WINDOW * 3;
+    // Events that nobody uses: jobs that call no provider.
+    app.execute(&format!(
+        "WITH event AS (
+            INSERT INTO provider_events (id, provider, provider_event_id, body)
+            SELECT gen_random_uuid(), 'stripe', 'evt_' || n, '{{\"object\":\"event\",\"type\":\"x\"}}'
+            FROM generate_series(1, {rows}) n RETURNING id)
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
+         SELECT gen_random_uuid(), 'webhooks', 'apply_stripe_event', id, 30 FROM event"
+    ))
+    .await;
+    let worker = app.start_worker();
+    wait_until("the first is done", async || {
+        (app.count("SELECT count(*) FROM jobs WHERE state = 'done'").await > 0).then_some(())
+    })
+    .await;
+    let mut connection = redis(&app).await;
+    let queue = Names::new(&app.queue_prefix).queue(Lane::Webhooks);
+    wait_until("all are done", async || {
+        let waiting: usize =
+            redis::cmd("LLEN").arg(format!("{queue}:active")).query_async(&mut connection).await.expect("a length");
+        assert!(waiting <= WINDOW + 300, "{waiting} in Redis");
+        (app.count("SELECT count(*) FROM jobs WHERE state <> 'done'").await == 0).then_some(())
+    })
+    .await;
+    let pause = app
+        .count(
+            "SELECT (max(gap) * 1000)::bigint FROM (SELECT extract(epoch FROM
+             finished_at - lag(finished_at) OVER (ORDER BY finished_at)) AS gap FROM jobs) gaps",
+        )
+        .await;
+    assert!(pause < 5_000, "nothing was done for {pause} ms");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
+    let app = TestApp::start().await;
+    let nowhere = Doorbell::new("redis://127.0.0.1:1", Names::new("nowhere"));
+    let (ringer, ringing) = Ringer::start(app.db.clone(), nowhere);
+    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job");
+    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), []);
+    ringer.ring(job);
+    drop(ringer);
+    ringing.await.expect("the ringer");
+    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [job.id]);
+    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [], "rung is rung");
+}
+
+#[tokio::test]
+async fn a_lease_is_exclusive_fenced_and_bounded() {
+    let app = TestApp::start().await;
+    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job");
+    let take = async |worker: &str| jobs::lease(&app.db, job.id, worker).await.expect("a query");
+    let first = take("first").await.expect("a lease");
+    assert!(take("second").await.is_none(), "it is held");
+    app.pass_time().await;
+    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [job.id]);
+    let second = take("second").await.expect("the first went silent");
+    let end = async |lease, ending| jobs::end(&app.db, lease, &ending).await.expect("a query");
+    assert_eq!(end(&first, Ending::Done).await, Ended::LeaseLost);
+    assert_eq!(jobs::renew(&app.db, &[(job.id, first.attempts)]).await.expect("a query"), 0);
+    assert_eq!(jobs::renew(&app.db, &[(job.id, second.attempts)]).await.expect("a query"), 1);
+    let snooze = Ending::Snooze { delay: Duration::ZERO };
+    assert_eq!(end(&second, snooze).await, Ended::As("queued"));
+    let third = take("third").await.expect("a lease");
+    assert_eq!((third.attempts, third.max_attempts), (3, second.max_attempts + 1), "a snooze spends no attempt");
+    app.execute("UPDATE jobs SET max_attempts = attempts").await;
+    app.pass_time().await;
+    assert!(take("fourth").await.is_none(), "its attempts are spent");
+    assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 1);
+    assert_eq!(app.text("SELECT state FROM jobs").await, "dead");
+}
+
+#[tokio::test]
+async fn a_kind_from_a_newer_release_is_left_for_it() {
+    let app = TestApp::start().await;
+    jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job").id.to_string();
+    app.execute("UPDATE jobs SET kind = 'from_the_future'").await;
+    app.run_jobs().await;
+    assert_eq!(app.text("SELECT state FROM jobs").await, "queued");
+    assert_eq!(app.count("SELECT (max_attempts - attempts)::bigint FROM jobs").await, 30);
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_the_call_is_replaced_within_fifteen_seconds_and_charges_once() {
+    let app = TestApp::start().await;
+    let first = WorkerProcess::start(&app);
+    app.fault("*", "webhook:lose", 10);
+    app.fault("payment_intents.create", "delay_ms:3000", 1);
+    let id = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    wait_until("the call is under way", async || (app.requests("payment_intents.create") == 1).then_some(())).await;
+    let _second = WorkerProcess::start(&app);
+    first.signal(Signal::SIGKILL);
+    let killed = Instant::now();
+    app.wait_for_status(&id, "succeeded").await;
+    assert!(killed.elapsed() < Duration::from_secs(15), "{:?}", killed.elapsed());
+    eprintln!("another worker was done {:?} after the kill", killed.elapsed());
+    assert_eq!(app.charges(&id), 1);
+}
+
+#[tokio::test]
+async fn a_long_call_keeps_its_lease() {
+    let app = TestApp::start().await;
+    let _one = WorkerProcess::start(&app);
+    let _two = WorkerProcess::start(&app);
+    // Longer than a lease.
+    app.fault("payment_intents.create", "delay_ms:8000", 1);
+    let id = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    app.wait_for_status(&id, "succeeded").await;
+    assert_eq!(app.requests("payment_intents.create"), 1, "nobody took it over");
+    assert_eq!(app.count("SELECT max(attempts)::bigint FROM jobs WHERE kind = 'create_payment'").await, 1);
+}
+
+#[tokio::test]
+async fn sigterm_cuts_no_job() {
+    let app = TestApp::start().await;
+    let mut worker = WorkerProcess::start(&app);
+    app.fault("*", "webhook:lose", 10);
+    app.fault("payment_intents.create", "delay_ms:2000", 1);
+    let id = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    wait_until("the call is under way", async || (app.requests("payment_intents.create") == 1).then_some(())).await;
+    assert!(at_work(&app).await);
+    worker.signal(Signal::SIGTERM);
+    let well = wait_until("the worker has ended", async || worker.ended_well()).await;
+    assert!(well);
+    assert_eq!(app.payment(&id).await["status"], "succeeded");
+    assert_eq!(app.requests("payment_intents.create"), 1);
+}

@@ -1,0 +1,67 @@
+//! Rules of the repository that a program can check.
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the root").to_owned()
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn the_openapi_document_is_current() {
+    let path = root().join("api/openapi.json");
+    let current = api::openapi();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &current).expect("written");
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(checked_in == current, "api/openapi.json is stale: run `make openapi`");
+}
+
+/// What the files of a directory may not name.
+#[test]
+fn the_directions_of_dependencies_hold() {
+    let rules: [(&str, &[&str]); 9] = [
+        ("shared/src/domain", &["sea_orm", "reqwest", "redis::", "tokio", "crate::store", "crate::providers"]),
+        ("shared/src/entities", &["crate::store", "crate::providers", "crate::queue"]),
+        ("shared/src/store", &["crate::providers", "crate::queue", "reqwest", "redis::"]),
+        ("shared/src/providers", &["crate::store", "crate::queue", "sea_orm", "redis::"]),
+        ("shared/src/queue", &["crate::providers"]),
+        ("api/src", &["apalis", "::providers::stripe::Stripe", "worker::"]),
+        ("worker/src", &["poem", "api::"]),
+        ("worker/src/jobs", &["apalis", "redis::"]),
+        ("migration/src", &["shared::"]),
+    ];
+    for (dir, forbidden) in rules {
+        for file in rust_files(&root().join(dir)) {
+            let text = std::fs::read_to_string(&file).expect("a file");
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                for name in forbidden {
+                    assert!(!line.contains(name), "{} names {name}: {line}", file.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for dir in ["api", "worker", "shared", "migration", "dev"] {
+        for file in rust_files(&root().join(dir)) {
+            let lines = std::fs::read_to_string(&file).expect("a file").lines().count();
+            assert!(lines <= 450, "{} has {lines} lines: it asks for a better cut", file.display());
+        }
+    }
+}
