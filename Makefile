@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test lint openapi clean
+.PHONY: help setup build run demo test test-backlog lint openapi bench-pickup clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +24,12 @@ openapi: build   ## Renews api/openapi.json
 
 test: build      ## Runs all tests against a private Postgres and Redis
 	@exec $(STACK) with cargo test --workspace
+
+lint: setup      ## Formatting, clippy, licences and sources of dependencies
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	@cargo deny check bans licenses sources
 
 clean:           ## Removes the development data
 	@if [ -L .dev/postgres ]; then rm -rf "$$(readlink -f .dev/postgres)"; fi

@@ -86,28 +86,8 @@ impl Endpoint for Operation {
             return Ok(answer(&call, &(error.status, error.body()), false));
         }
         let fingerprint = format!("{method} {path} {:?}", call.form);
-        if let Some(key) = &call.idempotency_key {
-            match world.claim(key, &fingerprint) {
-                Claim::Mine => {}
-                Claim::Stored(..) if fault == Some(Mode::DropAfter) => cut_connection(),
-                Claim::Stored(status, body) => return Ok(answer(&call, &(status, body), true)),
-                Claim::InFlight => {
-                    let message = "There is currently another in-progress request using this Idempotency Key";
-                    let error = StripeError::new(
-                        StatusCode::CONFLICT,
-                        "idempotency_error",
-                        Some("idempotency_key_in_use"),
-                        None,
-                        message,
-                    );
-                    return Ok(answer(&call, &(error.status, error.body()), false));
-                }
-                Claim::OtherParameters => {
-                    let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
-                    let error = StripeError::new(StatusCode::BAD_REQUEST, "idempotency_error", None, None, message);
-                    return Ok(answer(&call, &(error.status, error.body()), false));
-                }
-            }
+        if let Some(response) = claim(&call, &fingerprint, fault) {
+            return Ok(response);
         }
         let result = {
             let _serial = world.one_at_a_time();
@@ -128,6 +108,26 @@ impl Endpoint for Operation {
         }
         Ok(answer(&call, &outcome, false))
     }
+}
+
+/// Claims the idempotency key, if there is one; or gives the answer that the key has for this request.
+fn claim(call: &Call<'_>, fingerprint: &str, fault: Option<Mode>) -> Option<Response> {
+    let error = match call.world.claim(call.idempotency_key.as_deref()?, fingerprint) {
+        Claim::Mine => return None,
+        Claim::Stored(..) if fault == Some(Mode::DropAfter) => cut_connection(),
+        Claim::Stored(status, body) => return Some(answer(call, &(status, body), true)),
+        Claim::InFlight => {
+            let message = "There is currently another in-progress request using this Idempotency Key";
+            let code = Some("idempotency_key_in_use");
+            StripeError::new(StatusCode::CONFLICT, "idempotency_error", code, None, message)
+        }
+        Claim::OtherParameters => {
+            let message =
+                "Keys for idempotent requests can only be used with the same parameters they were first used with.";
+            StripeError::new(StatusCode::BAD_REQUEST, "idempotency_error", None, None, message)
+        }
+    };
+    Some(answer(call, &(error.status, error.body()), false))
 }
 
 /// Ends the connection without an answer: the server's task for it unwinds, and with it the socket closes.

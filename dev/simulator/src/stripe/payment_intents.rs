@@ -64,14 +64,7 @@ pub(crate) fn create(call: &Call<'_>) -> Result<Value, StripeError> {
         let redirects = form.get("automatic_payment_methods[allow_redirects]") != Some("never");
         may_confirm(method.is_some(), redirects && form.get("return_url").is_none())?;
     }
-    let capture_method = match form.get("capture_method") {
-        None => "automatic_async",
-        Some(known @ ("automatic" | "automatic_async" | "manual")) => known,
-        Some(other) => {
-            let message = format!("Invalid capture_method: {other}");
-            return Err(StripeError::invalid("parameter_invalid", Some("capture_method"), message));
-        }
-    };
+    let capture_method = capture_method(form)?;
     let id = random_id("pi");
     let mut intent = json!({
         "id": id,
@@ -348,6 +341,17 @@ fn payment_method(form: &Form) -> Result<Option<String>, StripeError> {
     match form.get("payment_method") {
         Some(method) if card(method).is_none() => Err(StripeError::missing("PaymentMethod", method)),
         method => Ok(method.map(str::to_owned)),
+    }
+}
+
+fn capture_method(form: &Form) -> Result<&str, StripeError> {
+    match form.get("capture_method") {
+        None => Ok("automatic_async"),
+        Some(known @ ("automatic" | "automatic_async" | "manual")) => Ok(known),
+        Some(other) => {
+            let message = format!("Invalid capture_method: {other}");
+            Err(StripeError::invalid("parameter_invalid", Some("capture_method"), message))
+        }
     }
 }
 

@@ -68,13 +68,16 @@ async fn text_outside_the_basic_plane_is_welcome() {
     assert_eq!((&payment["description"], &payment["metadata"]["🛒"]), (&json!("ett 💳 köp"), &json!("𝔎orb")));
 }
 
+/// Method, path, headers, body; the status and the code that they get.
+type Case<'a> = (Method, &'a str, &'a [(&'a str, String)], Vec<u8>, u16, &'a str);
+
 #[tokio::test]
 async fn what_the_framework_refuses_is_a_problem_too() {
     let app = TestApp::start().await;
     let auth = ("authorization", format!("Bearer {}", token("anna")));
     let json_type = ("content-type", "application/json".to_owned());
     let authorised = [auth.clone(), json_type.clone()];
-    let cases: Vec<(Method, &str, &[(&str, String)], Vec<u8>, u16, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (Method::GET, "/api/nothing", &authorised, vec![], 404, "route_not_found"),
         (Method::PUT, "/api/payments", &authorised, vec![], 405, "method_not_allowed"),
         (Method::GET, "/api/payments/not-a-uuid", &authorised, vec![], 400, "invalid_parameter"),
