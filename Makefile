@@ -25,6 +25,12 @@ openapi: build   ## Renews api/openapi.json
 test: build      ## Runs all tests against a private Postgres and Redis
 	@exec $(STACK) with cargo test --workspace
 
+bench-pickup: build ## Measures how long after a commit an idle worker begins
+	@exec $(STACK) with target/debug/payment-bench pickup
+
+test-backlog: build ## Drains 100,000 jobs that were accepted while no worker ran
+	@exec $(STACK) with target/debug/payment-bench backlog
+
 lint: setup      ## Formatting, clippy, licences and sources of dependencies
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings

@@ -54,10 +54,9 @@ impl Drop for WorkerProcess {
     }
 }
 
-/// A binary of the workspace: beside the directory that test binaries lie in.
+/// A binary of the workspace: beside this program, or beside the directory that test binaries lie in.
 fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a path");
-    let path = test.ancestors().nth(2).expect("target/debug").join(name);
-    assert!(path.exists(), "{} is not built: run `make test`", path.display());
-    path
+    let this = std::env::current_exe().expect("a path");
+    let path = this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("{name} is not built: run `make test`"))
 }
