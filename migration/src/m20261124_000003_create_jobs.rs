@@ -16,7 +16,6 @@ CREATE TABLE jobs (
     leased_until timestamptz,
     leased_by    text,
     last_error   text,
-    trace_parent text,
     created_at   timestamptz NOT NULL DEFAULT now(),
     finished_at  timestamptz,
     CHECK ((state = 'running') = (leased_until IS NOT NULL)),

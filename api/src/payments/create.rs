@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// The net under the wake-ups: how often a waiting request reads by itself, for when Redis is away.
-const REREAD: Duration = Duration::from_secs(1);
+const REREAD: Duration = Duration::from_secs(2);
 
 pub(super) async fn create_payment(
     state: &State,
@@ -43,7 +43,7 @@ pub(super) async fn create_payment(
     };
     payments::insert(&txn, &payment).await?;
     payments::add_step(&txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&txn, JobKind::CreatePayment, payment.id.0, None).await?;
+    let job = jobs::enqueue(&txn, JobKind::CreatePayment, payment.id.0).await?;
     // Registered before the worker can know: no change is missed.
     let waiter = wait.map(|_| state.waiting.register(payment.id));
     txn.commit().await?;

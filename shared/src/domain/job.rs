@@ -82,7 +82,6 @@ pub struct Lease {
     pub subject_id: uuid::Uuid,
     pub attempts: i32,
     pub max_attempts: i32,
-    pub trace_parent: Option<String>,
 }
 
 /// Exponential backoff with full jitter: anywhere between nothing and `0.5 s × 2^attempts`, at most half an hour.

@@ -19,7 +19,6 @@ pub struct Model {
     pub leased_until: Option<DateTimeUtc>,
     pub leased_by: Option<String>,
     pub last_error: Option<String>,
-    pub trace_parent: Option<String>,
     pub created_at: DateTimeUtc,
     pub finished_at: Option<DateTimeUtc>,
 }
@@ -37,7 +36,6 @@ impl From<Model> for Lease {
             subject_id: row.subject_id,
             attempts: row.attempts,
             max_attempts: row.max_attempts,
-            trace_parent: row.trace_parent,
         }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 
 use super::sql;
@@ -17,7 +16,6 @@ pub struct Attempt {
     pub id: AttemptId,
     /// 1 on the first try.
     pub tries: i32,
-    pub created_at: DateTime<Utc>,
     /// How long ago the first try began, by Postgres' clock.
     pub age: Duration,
 }
@@ -43,7 +41,6 @@ pub async fn open(conn: &impl ConnectionTrait, job_id: JobId, operation: &str) -
     Ok(Attempt {
         id: AttemptId(row.id),
         tries: row.tries,
-        created_at: row.created_at,
         age: (row.updated_at - row.created_at).to_std().unwrap_or_default(),
     })
 }

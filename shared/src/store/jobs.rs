@@ -31,17 +31,12 @@ pub struct Enqueued {
 ///
 /// # Errors
 /// The database's own.
-pub async fn enqueue(
-    conn: &impl ConnectionTrait,
-    kind: JobKind,
-    subject_id: Uuid,
-    trace_parent: Option<&str>,
-) -> Result<Enqueued, DbErr> {
+pub async fn enqueue(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<Enqueued, DbErr> {
     let id = JobId::generate();
     conn.execute_raw(sql(
         "-- jobs::enqueue
-         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
-         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
         [
             id.0.into(),
             kind.lane().as_str().into(),
@@ -49,7 +44,6 @@ pub async fn enqueue(
             subject_id.into(),
             MAX_ATTEMPTS.into(),
             seconds(RING_TTL),
-            trace_parent.map(str::to_owned).into(),
         ],
     ))
     .await?;

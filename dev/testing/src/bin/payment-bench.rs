@@ -68,12 +68,11 @@ async fn pickup(jobs: usize) -> anyhow::Result<()> {
     let rows = app.db.query_all_raw(Statement::from_string(DbBackend::Postgres, text)).await?;
     let mut began = std::collections::HashMap::new();
     for row in rows {
-        began.insert(row.try_get::<String>("", "provider_event_id")?, row.try_get::<DateTime<Utc>>("", "processed_at")?);
+        began
+            .insert(row.try_get::<String>("", "provider_event_id")?, row.try_get::<DateTime<Utc>>("", "processed_at")?);
     }
-    let mut micros: Vec<i64> = committed
-        .iter()
-        .filter_map(|(id, commit)| (*began.get(id)? - *commit).num_microseconds())
-        .collect();
+    let mut micros: Vec<i64> =
+        committed.iter().filter_map(|(id, commit)| (*began.get(id)? - *commit).num_microseconds()).collect();
     micros.sort_unstable();
     anyhow::ensure!(micros.len() == jobs, "{} of {jobs} have begun", micros.len());
     println!("commit to start of the job, idle, {jobs} jobs, milliseconds:");
@@ -114,7 +113,10 @@ async fn backlog(jobs: usize, workers: usize) -> anyhow::Result<()> {
         if usize::try_from(done)? == jobs {
             break;
         }
-        anyhow::ensure!(progress.elapsed() < Duration::from_secs(20), "nothing was done for 20 s; {done} of {jobs} are");
+        anyhow::ensure!(
+            progress.elapsed() < Duration::from_secs(20),
+            "nothing was done for 20 s; {done} of {jobs} are"
+        );
     }
     let seconds = began.elapsed().as_secs_f64();
     let rate = u32::try_from(jobs).map(f64::from)? / seconds;

@@ -110,7 +110,7 @@ async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
     let app = TestApp::start().await;
     let nowhere = Doorbell::new("redis://127.0.0.1:1", Names::new("nowhere"));
     let (ringer, ringing) = Ringer::start(app.db.clone(), nowhere);
-    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job");
+    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
     assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), []);
     ringer.ring(job);
     drop(ringer);
@@ -122,7 +122,7 @@ async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
 #[tokio::test]
 async fn a_lease_is_exclusive_fenced_and_bounded() {
     let app = TestApp::start().await;
-    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job");
+    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
     let take = async |worker: &str| jobs::lease(&app.db, job.id, worker).await.expect("a query");
     let first = take("first").await.expect("a lease");
     assert!(take("second").await.is_none(), "it is held");
@@ -147,7 +147,7 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
 #[tokio::test]
 async fn a_kind_from_a_newer_release_is_left_for_it() {
     let app = TestApp::start().await;
-    jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil(), None).await.expect("a job").id.to_string();
+    jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job").id.to_string();
     app.execute("UPDATE jobs SET kind = 'from_the_future'").await;
     app.run_jobs().await;
     assert_eq!(app.text("SELECT state FROM jobs").await, "queued");

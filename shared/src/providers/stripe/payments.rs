@@ -28,7 +28,7 @@ pub struct Answer<T> {
     pub request_id: Option<String>,
 }
 
-/// A payment to be made, all of it from the payment's row: a retry sends the same bytes.
+/// A payment to be made, all of it from the payment's row: a retry sends the same parameters, as the key demands.
 #[derive(Debug)]
 pub struct NewPayment<'a> {
     pub payment: &'a Payment,
