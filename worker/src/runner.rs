@@ -173,11 +173,20 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, "the lease was lost; nothing was recorded");
             return;
         }
-        JobError::Stale => Ending::Retry { delay: Duration::ZERO, error: text },
-        JobError::Database(_) => Ending::Retry { delay: retry_delay(lease), error: text },
-        JobError::Contradiction(_) | JobError::SubjectGone => Ending::Dead { error: text },
+        // Nothing is wrong: two events of one payment came at once.
+        JobError::Stale => {
+            tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, "the payment changed meanwhile; beginning again");
+            Ending::Snooze { delay: Duration::ZERO }
+        }
+        JobError::Database(_) => {
+            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "the job will run again");
+            Ending::Retry { delay: retry_delay(lease), error: text }
+        }
+        JobError::Contradiction(_) | JobError::SubjectGone => {
+            tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, error = text, "the job is dead");
+            Ending::Dead { error: text }
+        }
     };
-    tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = %shared::providers::chain(error), "the job failed");
     // A failed preparation took its lease back with it: take it again, to end it properly.
     let written = async {
         if jobs::end(&context.db, lease, &ending).await? == Ended::LeaseLost

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rand::Rng as _;
+use rand::RngExt as _;
 
 /// Where the stack keeps its data: `.dev` in the current directory.
 ///

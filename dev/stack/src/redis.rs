@@ -58,6 +58,12 @@ impl Redis {
         Ok(&answer == b"+PONG")
     }
 
+    /// Where it keeps its files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)

@@ -92,8 +92,12 @@ impl TestApp {
 
     /// With other keys for tokens.
     pub async fn start_with(auth: Auth) -> Self {
+        Self::start_on(auth, database::redis_url()).await
+    }
+
+    /// With a Redis of its own.
+    pub async fn start_on(auth: Auth, redis_url: String) -> Self {
         let database_url = database::fresh().await;
-        let redis_url = database::redis_url();
         let queue_prefix = format!("test-{}", Uuid::new_v4().simple());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let api_url = format!("http://{}", listener.local_addr().expect("an address"));

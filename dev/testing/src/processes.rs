@@ -60,3 +60,52 @@ fn program(name: &str) -> PathBuf {
     let path = this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
     path.unwrap_or_else(|| panic!("{name} is not built: run `make test`"))
 }
+
+/// A Redis server of a test's own, that the test may kill. It keeps nothing on disk.
+pub struct RedisProcess {
+    redis: stack::redis::Redis,
+    child: Option<tokio::process::Child>,
+}
+
+impl RedisProcess {
+    /// # Panics
+    /// Redis is not installed.
+    pub async fn start() -> Self {
+        let dir = std::env::temp_dir().join(format!("payment-test-redis-{}", uuid::Uuid::new_v4().simple()));
+        let port = stack::places::free_port().expect("a port");
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let mut this = Self { redis: stack::redis::Redis::prepare(&dir, port).expect("Redis"), child: None };
+        this.start_again().await;
+        this
+    }
+
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.redis.url()
+    }
+
+    /// At once, as `kill -9` does.
+    ///
+    /// # Panics
+    /// It is gone.
+    pub async fn kill(&mut self) {
+        self.child.take().expect("it runs").kill().await.expect("killed");
+    }
+
+    /// On the same port, and empty.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub async fn start_again(&mut self) {
+        let mut command = self.redis.server();
+        command.args(["--appendonly", "no", "--save", ""]).stdout(Stdio::null()).kill_on_drop(true);
+        self.child = Some(command.spawn().expect("Redis starts"));
+        self.redis.ready().await.expect("Redis answers");
+    }
+}
+
+impl Drop for RedisProcess {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.redis.dir().parent().expect("a directory of its own"));
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
 use poem::http::StatusCode;
-use rand::Rng as _;
+use rand::RngExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 

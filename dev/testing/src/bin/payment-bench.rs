@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use rand::Rng as _;
+use rand::RngExt as _;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;

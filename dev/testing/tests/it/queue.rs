@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use shared::domain::job::{JobKind, Lane};
 use shared::queue::Names;
 use shared::queue::doorbell::{Doorbell, WINDOW};
 use shared::queue::ringer::Ringer;
 use shared::store::jobs::{self, Ended, Ending};
-use testing::processes::WorkerProcess;
-use testing::{TestApp, wait_until};
+use testing::processes::{RedisProcess, WorkerProcess};
+use testing::{TestApp, development_auth, wait_until};
 
 async fn redis(app: &TestApp) -> redis::aio::ConnectionManager {
     shared::queue::connect(&app.redis_url).await.expect("Redis")
@@ -44,6 +45,29 @@ async fn a_flushed_redis_loses_nothing_and_needs_no_restart() {
             assert!(flush(&app).await > 0, "there was something to lose");
         }
     }
+    for id in &ids {
+        app.wait_for_status(id, "succeeded").await;
+        assert_eq!(app.charges(id), 1);
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_and_comes_back_empty_needs_no_restart_of_api_or_worker() {
+    let mut redis = RedisProcess::start().await;
+    let app = TestApp::start_on(development_auth(), redis.url()).await;
+    let worker = app.start_worker();
+    let pay = async || app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    let mut ids = vec![pay().await];
+    app.wait_for_status(&ids[0], "succeeded").await;
+    redis.kill().await;
+    for _ in 0..20 {
+        ids.push(pay().await);
+    }
+    let ready = app.raw(Method::GET, "/health/ready", &[], vec![]).await;
+    assert_eq!(ready.json(), json!({ "status": "degraded", "postgres": "ok", "redis": "degraded" }));
+    assert_eq!(ready.status, StatusCode::OK, "Redis is no reason to refuse requests");
+    redis.start_again().await;
     for id in &ids {
         app.wait_for_status(id, "succeeded").await;
         assert_eq!(app.charges(id), 1);
