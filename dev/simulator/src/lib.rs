@@ -7,6 +7,7 @@ pub mod faults;
 mod stripe;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -30,12 +31,16 @@ pub struct Config {
     /// How long after a failed delivery the first retry comes; each further one waits twice as long.
     #[arg(long, env = "SIMULATOR_WEBHOOK_RETRY_MS", default_value_t = 500)]
     pub webhook_retry_ms: u64,
+    /// Where the objects are kept from one start to the next. None: they are forgotten.
+    #[arg(long, env = "SIMULATOR_STATE_FILE")]
+    pub state_file: Option<PathBuf>,
 }
 
 /// A running simulator. It ends when this is dropped.
 pub struct Simulator {
     pub world: Arc<World>,
     address: SocketAddr,
+    state_file: Option<PathBuf>,
     server: tokio::task::JoinHandle<()>,
 }
 
@@ -47,7 +52,7 @@ impl Simulator {
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let world = Arc::new(World::new(&config));
+        let world = Arc::new(World::new(&config)?);
         let app = Route::new().nest("/_control", control::routes()).nest("/v1", stripe::routes()).data(world.clone());
         let acceptor = TcpAcceptor::from_std(listener)?;
         let server = tokio::spawn(async move {
@@ -55,7 +60,18 @@ impl Simulator {
                 tracing::error!(%error, "the simulator ended");
             }
         });
-        Ok(Self { world, address, server })
+        Ok(Self { world, address, state_file: config.state_file, server })
+    }
+
+    /// Writes the state file, if there is one, whole or not at all. It does not hold what happens while it is written.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self) -> anyhow::Result<()> {
+        let Some(file) = &self.state_file else { return Ok(()) };
+        let new = file.with_extension("new");
+        std::fs::write(&new, self.world.state()?)?;
+        std::fs::rename(&new, file).context("cannot write the state file")
     }
 
     /// The base URL, without `/v1`.

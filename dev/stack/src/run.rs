@@ -151,10 +151,12 @@ async fn start(stack: &mut Stack, options: &Options) -> Result<Addresses> {
     } else {
         let (program, port) = (own_program("payment-simulator")?, free_port()?);
         let (hook, secret) = (format!("{api}/api/webhooks/stripe"), webhook_secret.clone());
+        // Our database remembers Stripe's objects: so must what plays Stripe.
+        let state_file = dir.join("simulator.json");
         stack.keep("simulator", Signal::SIGTERM, move || {
             let mut command = Command::new(&program);
             command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--webhook-url").arg(&hook);
-            command.env("SIMULATOR_WEBHOOK_SECRET", &secret);
+            command.env("SIMULATOR_WEBHOOK_SECRET", &secret).env("SIMULATOR_STATE_FILE", &state_file);
             command
         })?;
         Some(format!("http://127.0.0.1:{port}"))
@@ -166,7 +168,10 @@ async fn start(stack: &mut Stack, options: &Options) -> Result<Addresses> {
 
 /// The service itself: the binaries that run in production, configured as there.
 fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) -> Result<()> {
+    // All of them together within what the private Postgres allows.
+    let connections = (250 / (options.workers + 1)).clamp(2, 20);
     let mut environment = vec![
+        ("DATABASE_CONNECTIONS_MAX", connections.to_string()),
         ("DATABASE_URL", addresses.database.clone()),
         ("REDIS_URL", addresses.redis.clone()),
         ("LOG_FORMAT", "text".to_owned()),

@@ -106,6 +106,7 @@ impl TestApp {
             webhook_url: Some(format!("{api_url}/api/webhooks/stripe")),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
             webhook_retry_ms: 50,
+            state_file: None,
         })
         .await
         .expect("the simulator");

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context as _;
 use chrono::Utc;
 use poem::http::StatusCode;
 use rand::RngExt as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::gate::Call;
@@ -16,7 +17,7 @@ use crate::Config;
 use crate::faults::Faults;
 
 /// Money that moved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     /// `ch_…`
     pub id: String,
@@ -34,7 +35,7 @@ pub struct LedgerEntry {
 }
 
 /// A request as it came.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RequestLog {
     pub request_id: String,
     pub operation: String,
@@ -53,13 +54,17 @@ pub(crate) enum Claim {
     OtherParameters,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Key {
     fingerprint: String,
-    answer: Option<(StatusCode, Value)>,
+    /// Status and body.
+    answer: Option<(u16, Value)>,
 }
 
-#[derive(Default)]
+/// What is kept in the state file, and what is not.
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Inner {
+    #[serde(skip)]
     pub(crate) faults: Faults,
     customers: HashMap<String, Value>,
     /// In the order of creation.
@@ -68,6 +73,7 @@ pub(crate) struct Inner {
     requests: Vec<RequestLog>,
     events: Vec<Value>,
     keys: HashMap<String, Key>,
+    #[serde(skip)]
     /// An event that a `webhook:reorder` fault holds back until the next one was sent.
     pub(crate) held_back: Option<tokio::sync::oneshot::Sender<()>>,
 }
@@ -81,13 +87,26 @@ pub struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            inner: Mutex::default(),
+    /// The world as the state file has it, or an empty one.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let mut inner = match config.state_file.as_ref().map(std::fs::read) {
+            Some(Ok(state)) => serde_json::from_slice(&state).context("the state file cannot be read")?,
+            Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            Some(Err(_)) | None => Inner::default(),
+        };
+        // A request that was cut off by the end would block its key for ever.
+        inner.keys.retain(|_, key| key.answer.is_some());
+        Ok(Self {
+            inner: Mutex::new(inner),
             serial: Mutex::default(),
             endpoint: config.webhook_url.as_ref().map(|url| Arc::new(Endpoint::new(url, config))),
             deliveries_pending: Arc::default(),
-        }
+        })
+    }
+
+    /// The world as it goes into the state file.
+    pub(crate) fn state(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&*self.lock())
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -154,7 +173,9 @@ impl World {
             }
             Some(known) if known.fingerprint != fingerprint => Claim::OtherParameters,
             Some(Key { answer: None, .. }) => Claim::InFlight,
-            Some(Key { answer: Some((status, body)), .. }) => Claim::Stored(*status, body.clone()),
+            Some(Key { answer: Some((status, body)), .. }) => {
+                Claim::Stored(StatusCode::from_u16(*status).unwrap_or_default(), body.clone())
+            }
         }
     }
 
@@ -164,7 +185,7 @@ impl World {
         match answer {
             Some(answer) => {
                 if let Some(key) = inner.keys.get_mut(key) {
-                    key.answer = Some(answer);
+                    key.answer = Some((answer.0.as_u16(), answer.1));
                 }
             }
             None => {
