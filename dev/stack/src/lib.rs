@@ -3,6 +3,14 @@
 //! - [`run`]: `make run`. [`demo`]: `make demo`. [`with`]: what `make test` runs in.
 //! - [`postgres`], [`redis`]: how the servers are started. [`process`]: how children are kept and stopped.
 
+/// Prints a line. A reader that has gone away (a closed terminal, `| head`) must not end the stack half-way.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($argument)*);
+    }};
+}
+
 pub mod demo;
 pub mod places;
 pub mod postgres;

@@ -70,7 +70,9 @@ fn spawn(keep: &Keep) -> Result<Child> {
         .stdout(log.try_clone()?)
         .stderr(log)
         // Ctrl-C is for the stack, which stops its children in order.
-        .process_group(0);
+        .process_group(0)
+        // Should the stack itself fail, it leaves nothing behind.
+        .kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", keep.name))
 }
 
@@ -96,10 +98,10 @@ async fn keep_running(keep: Keep, mut child: Child, starts: Starts, mut stopped:
             match spawn(&keep) {
                 Ok(again) => {
                     child = again;
-                    println!("{} runs again (pid {})", keep.name, child.id().unwrap_or_default());
+                    say!("{} runs again (pid {})", keep.name, child.id().unwrap_or_default());
                     break;
                 }
-                Err(error) => println!("{error:#}"),
+                Err(error) => say!("{error:#}"),
             }
         }
     }
@@ -111,7 +113,7 @@ async fn told(stopped: &mut watch::Receiver<bool>) {
 
 fn report(keep: &Keep, pid: u32, status: std::io::Result<ExitStatus>) {
     let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    println!("{} (pid {pid}) ended: {how}; starting it again (log: {})", keep.name, keep.log.display());
+    say!("{} (pid {pid}) ended: {how}; starting it again (log: {})", keep.name, keep.log.display());
 }
 
 async fn stop(keep: &Keep, child: &mut Child) {
@@ -120,7 +122,7 @@ async fn stop(keep: &Keep, child: &mut Child) {
     let _ = signal(pid, keep.stop_signal);
     let _ = signal(pid, Signal::SIGCONT);
     if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-        println!("{} did not stop within {} s and is killed", keep.name, PATIENCE.as_secs());
+        say!("{} did not stop within {} s and is killed", keep.name, PATIENCE.as_secs());
         let _ = child.kill().await;
     }
 }

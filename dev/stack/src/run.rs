@@ -69,6 +69,8 @@ pub async fn run(options: Options) -> Result<()> {
     check_port(options.port)?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // The terminal was closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     let (starts, mut started) = mpsc::unbounded_channel();
     let mut stack = Stack { dir: dir.clone(), starts, children: Vec::new() };
     let starting = async {
@@ -80,6 +82,7 @@ pub async fn run(options: Options) -> Result<()> {
         addresses = starting => addresses.map(Some),
         _ = interrupt.recv() => Ok(None),
         _ = terminate.recv() => Ok(None),
+        _ = hangup.recv() => Ok(None),
     };
     let result = match result {
         Ok(Some(addresses)) => {
@@ -97,6 +100,7 @@ pub async fn run(options: Options) -> Result<()> {
                     }
                     _ = interrupt.recv() => break,
                     _ = terminate.recv() => break,
+                    _ = hangup.recv() => break,
                 }
             }
             Ok(())
@@ -104,7 +108,7 @@ pub async fn run(options: Options) -> Result<()> {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    println!("\nstopping");
+    say!("\nstopping");
     // The last started first: the servers outlive those who use them.
     while let Some(child) = stack.children.pop() {
         child.stop().await;
@@ -211,7 +215,7 @@ impl Stack {
         stop_signal: Signal,
         command: impl Fn() -> Command + Send + Sync + 'static,
     ) -> Result<()> {
-        println!("starting {name}");
+        say!("starting {name}");
         let log = self.dir.join("logs").join(format!("{name}.log"));
         let keep = Keep { name: name.to_owned(), log, stop_signal, command: Box::new(command) };
         self.children.push(Kept::start(keep, self.starts.clone())?);
@@ -260,24 +264,24 @@ fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u
 fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result<()> {
     let api = &addresses.api;
     let token = token(&addresses.jwt_secret, "user-1", "user")?;
-    println!("\nReady after {:.1} s, with {} worker(s).\n", took.as_secs_f64(), options.workers);
-    println!("  Swagger UI   {api}/docs");
+    say!("\nReady after {:.1} s, with {} worker(s).\n", took.as_secs_f64(), options.workers);
+    say!("  Swagger UI   {api}/docs");
     match &addresses.simulator {
-        Some(url) => println!("  Stripe       simulated, {url}/_control/ledger"),
-        None => println!(
+        Some(url) => say!("  Stripe       simulated, {url}/_control/ledger"),
+        None => say!(
             "  Stripe       the real one; send its events here with\n               \
              stripe listen --forward-to {api}/api/webhooks/stripe"
         ),
     }
-    println!("  logs         .dev/logs, addresses and tokens for scripts: .dev/stack.json");
-    println!("  token        {token}\n");
-    println!("Take a payment (or see one step by step: make demo):\n");
-    println!(
+    say!("  logs         .dev/logs, addresses and tokens for scripts: .dev/stack.json");
+    say!("  token        {token}\n");
+    say!("Take a payment (or see one step by step: make demo):\n");
+    say!(
         "curl -s {api}/api/payments -H 'Prefer: wait=10' -H 'Content-Type: application/json' \\\n  \
          -H 'Authorization: Bearer {token}' \\\n  \
          -d '{{\"provider\": \"stripe\", \"amount\": 19900, \"currency\": \"sek\", \"payment_method\": \"pm_card_visa\"}}'\n"
     );
-    println!("Ctrl-C stops everything.");
+    say!("Ctrl-C stops everything.");
     Ok(())
 }
 
@@ -295,7 +299,7 @@ fn end_leftovers(stack_json: &Path) {
         let command = String::from_utf8_lossy(&command);
         let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
         if command.contains("payment-") || command.contains(&dev_dir) || directory.starts_with(&dev_dir) {
-            println!("ending pid {pid}, left behind by a stack that was killed");
+            say!("ending pid {pid}, left behind by a stack that was killed");
             let _ = process::signal(pid, Signal::SIGTERM);
             for _ in 0..100 {
                 if !Path::new(&format!("/proc/{pid}")).exists() {
