@@ -38,5 +38,4 @@ lint: setup      ## Formatting, clippy, licences and sources of dependencies
 	@cargo deny check bans licenses sources
 
 clean:           ## Removes the development data
-	@if [ -L .dev/postgres ]; then rm -rf "$$(readlink -f .dev/postgres)"; fi
-	@rm -rf .dev
+	@if [ -x $(STACK) ]; then exec $(STACK) clean; fi

@@ -42,8 +42,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string()))?;
     serde_path_to_error::deserialize(&value).map_err(|error| {
-        let pointer = pointer(error.path());
-        Problem::invalid(vec![FieldError { pointer, detail: error.inner().to_string() }])
+        let mut pointer = pointer(error.path());
+        let detail = error.inner().to_string();
+        if let Some(field) = detail.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+            // serde's path ends at the object that lacks it.
+            pointer = format!("{pointer}/{}", escape(field));
+        }
+        Problem::invalid(vec![FieldError { pointer, detail }])
     })
 }
 

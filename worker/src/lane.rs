@@ -24,6 +24,8 @@ use crate::ticker::Ticker;
 const TICK: Duration = Duration::from_millis(250);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
+/// How long apalis may take to stop when nothing is at work.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Lane {
     pub(crate) context: Arc<Context>,
@@ -83,7 +85,7 @@ async fn deliver(lane: &Lane, hands: &Hands) -> Result<(), String> {
     // A name that was used before is refused by apalis-redis, even after a clean stop.
     let name = format!("{}-{}", lane.lane.as_str(), Uuid::new_v4().simple());
     let mut stopped = lane.stopped.clone();
-    let result = WorkerBuilder::new(name)
+    let delivering = WorkerBuilder::new(name)
         .backend(backend)
         .concurrency(usize::from(lane.concurrency))
         .data(hands.clone())
@@ -91,10 +93,26 @@ async fn deliver(lane: &Lane, hands: &Hands) -> Result<(), String> {
         .run_until(async move {
             let _ = stopped.wait_for(|stopped| *stopped).await;
             Ok::<(), WorkerError>(())
-        })
-        .await;
+        });
+    let result = tokio::select! {
+        result = delivering => result,
+        () = drained(lane, hands) => {
+            tracing::warn!(lane = lane.lane.as_str(), "apalis did not stop though no job is at work; left behind");
+            Ok(())
+        }
+    };
     subscribed.abort();
     result.map_err(|error| error.to_string())
+}
+
+/// Resolves some time after the last job at work has ended, once told to stop. apalis hands back what it has fetched
+/// and then stops by itself; was that not so, a stop would wait for ever. What it still held, the relay rings again.
+async fn drained(lane: &Lane, hands: &Hands) {
+    let mut stopped = lane.stopped.clone();
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+    tokio::time::sleep(STOP_GRACE).await;
+    let _ = hands.permits.acquire_many(u32::from(lane.concurrency)).await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 /// Always `Ok`: apalis must not retry. The job runs in a task of its own, so that the end of the loop does not cut it.

@@ -74,7 +74,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     while lanes.join_next().await.is_some() {}
     background.shutdown().await;
     drop(context);
-    let _ = ringing.await;
+    if tokio::time::timeout(std::time::Duration::from_secs(3), ringing).await.is_err() {
+        tracing::warn!("some news was not passed on; whoever waits for it finds out by itself");
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `payment-simulator`: a stateful Stripe on this machine. See README.md beside this crate.
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
@@ -8,7 +9,7 @@ use simulator::{Config, Simulator};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
     let simulator = Simulator::start(Config::parse()).await?;
     println!("Stripe simulator on {}", simulator.url());
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;

@@ -12,6 +12,7 @@ macro_rules! say {
 }
 
 pub mod demo;
+pub mod leftovers;
 pub mod places;
 pub mod postgres;
 pub mod process;

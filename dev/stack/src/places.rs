@@ -75,6 +75,17 @@ pub fn kept_secret(path: &Path) -> Result<String> {
     }
 }
 
+/// Writes a file that only its owner can read, whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    std::io::Write::write_all(&mut file, text.as_bytes())?;
+    std::fs::rename(&new, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Whether every user can reach the directory: each one above it can be passed through.
 #[must_use]
 pub fn is_reachable_by_all(dir: &Path) -> bool {

@@ -173,6 +173,8 @@ fn data_dir(dir: &Path, user: Option<(Uid, Gid)>) -> Result<PathBuf> {
         let text = dir.to_string_lossy();
         let hash = text.bytes().fold(5381_u64, |hash, byte| hash.wrapping_mul(33) ^ u64::from(byte));
         let elsewhere = PathBuf::from(format!("/var/tmp/payment-service-{hash:016x}"));
+        // What an earlier `.dev` left there was locked with a password that is gone.
+        let _ = std::fs::remove_dir_all(&elsewhere);
         std::fs::create_dir_all(&elsewhere)?;
         let _ = std::fs::remove_file(&data);
         std::os::unix::fs::symlink(&elsewhere, &data)?;

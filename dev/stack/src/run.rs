@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::places::{check_port, dev_dir, free_port, kept_secret, own_program};
+use crate::leftovers::end_leftovers;
+use crate::places::{check_port, dev_dir, free_port, kept_secret, own_program, write_private};
 use crate::postgres::{Cluster, Durability};
-use crate::process::{self, Keep, Kept, Starts};
+use crate::process::{Keep, Kept, Starts};
 use crate::redis::Redis;
 use crate::tokens::token;
 
@@ -63,7 +64,10 @@ pub async fn run(options: Options) -> Result<()> {
     std::fs::create_dir_all(dir.join("logs"))?;
     let lock = std::fs::File::create(dir.join("lock"))?;
     if lock.try_lock().is_err() {
-        bail!("the stack of this directory is running already");
+        bail!("the stack of this directory is running already; its addresses are in .dev/stack.json");
+    }
+    if options.stripe_api_key.as_ref().is_some_and(|key| !key.starts_with("sk_test_") && !key.starts_with("rk_test_")) {
+        bail!("STRIPE_API_KEY is no test key (sk_test_…): this stack never moves real money");
     }
     end_leftovers(&dir.join("stack.json"));
     check_port(options.port)?;
@@ -256,9 +260,7 @@ fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u
             "redis": pids.get("redis"),
         },
     }))?;
-    let new = dir.join("stack.json.new");
-    std::fs::write(&new, text)?;
-    std::fs::rename(&new, dir.join("stack.json")).context("cannot write .dev/stack.json")
+    write_private(&dir.join("stack.json"), &text)
 }
 
 fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result<()> {
@@ -275,6 +277,9 @@ fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result
     }
     say!("  logs         .dev/logs, addresses and tokens for scripts: .dev/stack.json");
     say!("  token        {token}\n");
+    if options.workers == 0 {
+        say!("No worker runs: payments are accepted, and wait. Start again with WORKERS=1 to have them done.\n");
+    }
     say!("Take a payment (or see one step by step: make demo):\n");
     say!(
         "curl -s {api}/api/payments -H 'Prefer: wait=10' -H 'Content-Type: application/json' \\\n  \
@@ -283,30 +288,4 @@ fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result
     );
     say!("Ctrl-C stops everything.");
     Ok(())
-}
-
-/// A stack that was killed leaves children behind. Ends those that its file names, if they are still ours.
-fn end_leftovers(stack_json: &Path) {
-    let Ok(text) = std::fs::read_to_string(stack_json) else { return };
-    let Ok(old) = serde_json::from_str::<serde_json::Value>(&text) else { return };
-    let mut pids: Vec<u64> =
-        ["api", "simulator", "redis", "postgres"].iter().filter_map(|name| old["pids"][name].as_u64()).collect();
-    pids.extend(old["pids"]["workers"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64));
-    let dev_dir = stack_json.parent().map(|dir| dir.to_string_lossy().into_owned()).unwrap_or_default();
-    for pid in pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()) {
-        // The pid may be another process' by now.
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command);
-        let directory = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        if command.contains("payment-") || command.contains(&dev_dir) || directory.starts_with(&dev_dir) {
-            say!("ending pid {pid}, left behind by a stack that was killed");
-            let _ = process::signal(pid, Signal::SIGTERM);
-            for _ in 0..100 {
-                if !Path::new(&format!("/proc/{pid}")).exists() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    }
 }

@@ -4,24 +4,13 @@ use std::time::Duration;
 
 use super::ids::JobId;
 
-/// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Calls to providers that a user waits for.
-    Payments,
-    /// Events that providers sent us.
-    Webhooks,
-}
-
-impl Lane {
-    pub const ALL: [Self; 2] = [Self::Payments, Self::Webhooks];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Payments => "payments",
-            Self::Webhooks => "webhooks",
-        }
+names! {
+    /// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
+    Lane {
+        /// Calls to providers that a user waits for.
+        Payments = "payments",
+        /// Events that providers sent us.
+        Webhooks = "webhooks",
     }
 }
 
@@ -29,37 +18,20 @@ impl std::str::FromStr for Lane {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|lane| lane.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a lane (payments, webhooks)"))
+        Self::parse(text).ok_or_else(|| format!("`{text}` is not a lane (payments, webhooks)"))
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobKind {
-    /// Subject: a payment. Creates it at its provider.
-    CreatePayment,
-    /// Subject: a provider event. Applies it to the payment that it is about.
-    ApplyStripeEvent,
+names! {
+    JobKind {
+        /// Subject: a payment. Creates it at its provider.
+        CreatePayment = "create_payment",
+        /// Subject: a provider event. Applies it to the payment that it is about.
+        ApplyStripeEvent = "apply_stripe_event",
+    }
 }
 
 impl JobKind {
-    pub const ALL: [Self; 2] = [Self::CreatePayment, Self::ApplyStripeEvent];
-
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CreatePayment => "create_payment",
-            Self::ApplyStripeEvent => "apply_stripe_event",
-        }
-    }
-
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
@@ -106,15 +78,5 @@ mod tests {
         assert_eq!(backoff(i32::MAX, u32::MAX), BACKOFF_CAP);
         assert_eq!(backoff(4, 0), Duration::ZERO);
         assert_eq!(backoff(4, u32::MAX / 2), Duration::from_millis(3_999));
-    }
-
-    #[test]
-    fn names_of_kinds_and_lanes_can_be_read_back() {
-        for kind in JobKind::ALL {
-            assert_eq!(JobKind::parse(kind.as_str()), Some(kind));
-        }
-        for lane in Lane::ALL {
-            assert_eq!(lane.as_str().parse(), Ok(lane));
-        }
     }
 }

@@ -24,7 +24,7 @@ pub async fn connect(url: &str, application_name: &str, connections_max: u32) ->
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
         // The default pings before every use, a round trip more for each statement; idle connections may be dead.
-        .test_before_acquire_if_idle_for(Duration::from_secs(5))
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .connect_lazy(true)
         .set_application_name(application_name)
         .statement_timeout(Duration::from_secs(10))

@@ -10,6 +10,7 @@ fn bad_bodies() -> Vec<(&'static str, Value, &'static str)> {
     vec![
         ("no object", json!([]), ""),
         ("unknown field", body(json!({ "colour": "red" })), "/colour"),
+        ("nothing", json!({}), "/provider"),
         ("unknown provider", body(json!({ "provider": "paypal" })), "/provider"),
         ("zero", body(json!({ "amount": 0 })), "/amount"),
         ("negative", body(json!({ "amount": -1 })), "/amount"),
