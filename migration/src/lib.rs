@@ -7,6 +7,14 @@ mod m20261124_000002_create_payments;
 mod m20261124_000003_create_jobs;
 mod m20261124_000004_create_attempts;
 mod m20261124_000005_create_provider_events;
+mod m20261125_000006_customers_at_stripe;
+mod m20261125_000007_create_subscriptions;
+mod m20261125_000008_payments_in_full;
+mod m20261125_000009_create_refunds;
+mod m20261125_000010_create_disputes;
+mod m20261125_000011_create_saved_payment_methods;
+mod m20261125_000012_attempts_pin_the_customer;
+mod m20261125_000013_inbox;
 
 pub struct Migrator;
 
@@ -18,6 +26,14 @@ impl MigratorTrait for Migrator {
             Box::new(m20261124_000003_create_jobs::Migration),
             Box::new(m20261124_000004_create_attempts::Migration),
             Box::new(m20261124_000005_create_provider_events::Migration),
+            Box::new(m20261125_000006_customers_at_stripe::Migration),
+            Box::new(m20261125_000007_create_subscriptions::Migration),
+            Box::new(m20261125_000008_payments_in_full::Migration),
+            Box::new(m20261125_000009_create_refunds::Migration),
+            Box::new(m20261125_000010_create_disputes::Migration),
+            Box::new(m20261125_000011_create_saved_payment_methods::Migration),
+            Box::new(m20261125_000012_attempts_pin_the_customer::Migration),
+            Box::new(m20261125_000013_inbox::Migration),
         ]
     }
 }

@@ -1,5 +1,7 @@
 //! A customer: the user of a token, as the providers know them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::ids::{CustomerId, UserId};
@@ -10,8 +12,11 @@ pub struct Customer {
     pub user_id: UserId,
     pub email: Option<String>,
     pub name: Option<String>,
-    /// Set by the first payment that reached Stripe.
+    pub metadata: BTreeMap<String, String>,
+    /// Set by the first job that needed one at Stripe; empty again when it was deleted there.
     pub stripe_customer_id: Option<String>,
+    /// How many Stripe customers this one has had or given up making. Part of the key that the next one is made under.
+    pub stripe_generation: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }

@@ -41,6 +41,22 @@ id! {
     PaymentId
 }
 id! {
+    /// A refund of a payment.
+    RefundId
+}
+id! {
+    /// A subscription.
+    SubscriptionId
+}
+id! {
+    /// A setup: a payment method being saved.
+    SetupId
+}
+id! {
+    /// A dispute over a payment.
+    DisputeId
+}
+id! {
     /// A customer: one for each user.
     CustomerId
 }

@@ -26,7 +26,23 @@ names! {
     JobKind {
         /// Subject: a payment. Creates it at its provider.
         CreatePayment = "create_payment",
-        /// Subject: a provider event. Applies it to the payment that it is about.
+        /// Subject: a payment. Carries out its last operation: capture or cancel.
+        ChangePayment = "change_payment",
+        /// Subject: a refund. Creates it at its provider.
+        CreateRefund = "create_refund",
+        /// Subject: a subscription. Creates it at its provider.
+        CreateSubscription = "create_subscription",
+        /// Subject: a subscription. Carries out its last operation: update or cancel.
+        ChangeSubscription = "change_subscription",
+        /// Subject: a setup. Creates it at its provider.
+        CreateSetup = "create_setup",
+        /// Subject: a customer. Tells the provider what we know of it.
+        UpdateCustomer = "update_customer",
+        /// Subject: a saved payment method. Detaches it from its customer at the provider.
+        RemovePaymentMethod = "remove_payment_method",
+        /// Subject: a dispute. Carries out its last operation: submit evidence or accept.
+        ChangeDispute = "change_dispute",
+        /// Subject: a provider event. Applies it to what it is about.
         ApplyStripeEvent = "apply_stripe_event",
     }
 }
@@ -35,7 +51,15 @@ impl JobKind {
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
-            Self::CreatePayment => Lane::Payments,
+            Self::CreatePayment
+            | Self::ChangePayment
+            | Self::CreateRefund
+            | Self::CreateSubscription
+            | Self::ChangeSubscription
+            | Self::CreateSetup
+            | Self::UpdateCustomer
+            | Self::RemovePaymentMethod
+            | Self::ChangeDispute => Lane::Payments,
             Self::ApplyStripeEvent => Lane::Webhooks,
         }
     }

@@ -9,8 +9,11 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CustomerId, PaymentId, UserId};
+use super::evidence::{Evidence, Failure, IllegalTransition, same_object};
+use super::ids::{CustomerId, PaymentId, SubscriptionId, UserId};
 use super::money::Money;
+use super::operation::{NotPossible, Operation};
+use super::transitions::{Movement, Transitions, movement};
 
 names! {
     /// The providers that move the money.
@@ -24,7 +27,7 @@ names! {
         Processing = "processing",
         /// The payer must do something: see `next_action`.
         RequiresAction = "requires_action",
-        /// Authorised; the money waits to be captured.
+        /// Authorised; the money waits to be captured until `expires_at`.
         RequiresCapture = "requires_capture",
         Succeeded = "succeeded",
         /// The last attempt failed; `retryable` says whether the payer may try again.
@@ -36,13 +39,59 @@ names! {
     /// When the money is taken: at once, or by a capture later.
     CaptureMethod { Automatic = "automatic", Manual = "manual" }
 }
+names! {
+    /// Why a payment is canceled, in the words that providers take.
+    CancelReason {
+        Duplicate = "duplicate",
+        Fraudulent = "fraudulent",
+        RequestedByCustomer = "requested_by_customer",
+        Abandoned = "abandoned",
+    }
+}
 
-/// Why an attempt failed, in the provider's own codes.
+impl Transitions for PaymentStatus {
+    const TABLE: &'static [(Self, &'static [Self])] = &[
+        (
+            Self::Pending,
+            &[
+                Self::Processing,
+                Self::RequiresAction,
+                Self::RequiresCapture,
+                Self::Succeeded,
+                Self::Failed,
+                Self::Canceled,
+            ],
+        ),
+        (
+            Self::Processing,
+            &[Self::RequiresAction, Self::RequiresCapture, Self::Succeeded, Self::Failed, Self::Canceled],
+        ),
+        (
+            Self::RequiresAction,
+            &[Self::Processing, Self::RequiresCapture, Self::Succeeded, Self::Failed, Self::Canceled],
+        ),
+        (Self::RequiresCapture, &[Self::Processing, Self::Succeeded, Self::Failed, Self::Canceled]),
+        // The payer may try again; and what we took for refused may turn out to be paid.
+        (
+            Self::Failed,
+            &[Self::Processing, Self::RequiresAction, Self::RequiresCapture, Self::Succeeded, Self::Canceled],
+        ),
+        (Self::Succeeded, &[]),
+        (Self::Canceled, &[]),
+    ];
+}
+
+/// What can be wanted of a payment that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    pub code: String,
-    pub decline_code: Option<String>,
-    pub message: String,
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PaymentWish {
+    /// Take the money that is held; `amount` in minor units, all of it where there is none.
+    Capture {
+        amount: i64,
+    },
+    Cancel {
+        reason: Option<CancelReason>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -50,21 +99,31 @@ pub struct Payment {
     pub id: PaymentId,
     pub user_id: UserId,
     pub customer_id: CustomerId,
+    /// Set where a subscription made it.
+    pub subscription_id: Option<SubscriptionId>,
     pub provider: ProviderName,
     pub provider_payment_id: Option<String>,
     pub status: PaymentStatus,
     pub retryable: bool,
     pub money: Money,
+    /// What is held and can be captured.
+    pub amount_capturable: i64,
     pub amount_captured: i64,
+    /// The sum of the refunds that have not failed. Postgres keeps it.
     pub amount_refunded: i64,
+    /// What disputes have taken back and not returned. Postgres keeps it.
+    pub amount_disputed: i64,
     pub capture_method: CaptureMethod,
     pub description: Option<String>,
     pub statement_descriptor: Option<String>,
     pub payment_method: Option<String>,
+    /// The payer is not there: a saved payment method is charged.
+    pub off_session: bool,
     pub return_url: Option<String>,
     pub client_secret: Option<SecretString>,
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
+    pub last_operation: Option<Operation<PaymentWish>>,
     /// Set while we do not know what the provider did with a call of ours.
     pub outcome_unknown_since: Option<DateTime<Utc>>,
     pub metadata: BTreeMap<String, String>,
@@ -72,6 +131,7 @@ pub struct Payment {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub completed_at: Option<DateTime<Utc>>,
+    /// Until when the money is held.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -82,33 +142,16 @@ pub struct ProviderPayment {
     pub status: PaymentStatus,
     pub retryable: bool,
     pub money: Money,
+    pub amount_capturable: i64,
     pub amount_captured: i64,
+    pub payment_method: Option<String>,
     pub client_secret: Option<SecretString>,
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
-}
-
-/// What somebody learnt about a payment.
-#[derive(Debug, Clone)]
-pub enum Evidence {
-    /// The provider answered the call that created it. Newer news may have overtaken the answer.
-    Created(ProviderPayment),
-    /// The provider showed its state, read after the version of the payment that this is applied to.
-    Observed(ProviderPayment),
-    /// The provider refused the call: nothing was made, and the same call would be refused again.
-    Refused(Failure),
-    /// A call was made and we do not know what became of it.
-    OutcomeUnknown,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IllegalTransition {
-    #[error("a payment that is {from} cannot become {to}")]
-    Status { from: &'static str, to: &'static str },
-    #[error("the provider's object {found} is not the payment's {expected}")]
-    OtherObject { expected: String, found: String },
-    #[error("the provider's object is over another amount or currency")]
-    OtherMoney,
+    pub expires_at: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    /// Our id, where the provider's object carries it.
+    pub payment_id: Option<PaymentId>,
 }
 
 impl Payment {
@@ -116,7 +159,7 @@ impl Payment {
     ///
     /// # Errors
     /// Evidence that contradicts what is known: it must be looked at by a person, not papered over.
-    pub fn apply(&self, evidence: Evidence, now: DateTime<Utc>) -> Result<Self, IllegalTransition> {
+    pub fn apply(&self, evidence: Evidence<ProviderPayment>, now: DateTime<Utc>) -> Result<Self, IllegalTransition> {
         match evidence {
             Evidence::Created(seen) => {
                 if self.status == PaymentStatus::Pending {
@@ -133,15 +176,13 @@ impl Payment {
             }
             Evidence::Observed(seen) => self.observe(seen, now),
             Evidence::Refused(failure) => {
-                if self.status != PaymentStatus::Pending {
-                    return Ok(self.clone());
-                }
                 let mut next = self.clone();
-                next.status = PaymentStatus::Failed;
-                next.retryable = false;
-                next.failure = Some(failure);
-                next.outcome_unknown_since = None;
-                next.completed_at = Some(now);
+                if self.status == PaymentStatus::Pending {
+                    next.status = PaymentStatus::Failed;
+                    next.failure = Some(failure);
+                    next.outcome_unknown_since = None;
+                    next.completed_at = Some(now);
+                }
                 Ok(next)
             }
             Evidence::OutcomeUnknown => {
@@ -161,33 +202,72 @@ impl Payment {
             Movement::Contradiction => {
                 return Err(IllegalTransition::Status { from: self.status.as_str(), to: seen.status.as_str() });
             }
-            Movement::Forward => {}
+            Movement::Same | Movement::Forward => {}
         }
-        let final_state = is_final(seen.status);
         let mut next = self.clone();
         next.provider_payment_id = Some(seen.id);
         next.status = seen.status;
         next.retryable = seen.status == PaymentStatus::Failed && seen.retryable;
+        next.amount_capturable = seen.amount_capturable;
         next.amount_captured = seen.amount_captured.max(self.amount_captured);
+        next.payment_method = seen.payment_method.or(next.payment_method);
         next.client_secret = seen.client_secret.or(next.client_secret);
         next.next_action = seen.next_action;
         next.failure = seen.failure;
         next.outcome_unknown_since = None;
-        next.completed_at = if final_state { self.completed_at.or(Some(now)) } else { None };
+        next.expires_at =
+            if seen.status == PaymentStatus::RequiresCapture { seen.expires_at.or(self.expires_at) } else { None };
+        next.completed_at = if seen.status.is_final() { self.completed_at.or(Some(now)) } else { None };
         Ok(next)
     }
 
     fn check_same_object(&self, seen: &ProviderPayment) -> Result<(), IllegalTransition> {
-        match &self.provider_payment_id {
-            Some(expected) if *expected != seen.id => {
-                return Err(IllegalTransition::OtherObject { expected: expected.clone(), found: seen.id.clone() });
-            }
-            Some(_) | None => {}
+        same_object(self.provider_payment_id.as_ref(), &seen.id)?;
+        if seen.money == self.money { Ok(()) } else { Err(IllegalTransition::OtherMoney) }
+    }
+
+    /// What can still be refunded, in minor units.
+    #[must_use]
+    pub fn amount_refundable(&self) -> i64 {
+        self.amount_captured.saturating_sub(self.amount_refunded).max(0)
+    }
+
+    /// The payment with a capture under way: of `amount`, or of all that is held.
+    ///
+    /// # Errors
+    /// Nothing is held, more is wanted than is held, or another operation is pending.
+    pub fn request_capture(&self, amount: Option<i64>, now: DateTime<Utc>) -> Result<Self, NotPossible> {
+        if self.status != PaymentStatus::RequiresCapture {
+            return Err(NotPossible::Status(self.status.as_str()));
         }
-        if seen.money != self.money {
-            return Err(IllegalTransition::OtherMoney);
+        let amount = amount.unwrap_or(self.amount_capturable);
+        Money::chargeable(amount, self.money.currency)
+            .map_err(|invalid| NotPossible::Field("/amount", invalid.to_string()))?;
+        if amount > self.amount_capturable {
+            return Err(NotPossible::Field("/amount", format!("at most {} is held", self.amount_capturable)));
         }
-        Ok(())
+        self.request(PaymentWish::Capture { amount }, now)
+    }
+
+    /// The payment with a cancellation under way. One that the provider has not seen yet is canceled once it has.
+    ///
+    /// # Errors
+    /// The payment is final or was never made, or another operation is pending.
+    pub fn request_cancel(&self, reason: Option<CancelReason>, now: DateTime<Utc>) -> Result<Self, NotPossible> {
+        let never_made = self.status == PaymentStatus::Failed && self.provider_payment_id.is_none();
+        if self.status.is_final() || never_made {
+            return Err(NotPossible::Status(self.status.as_str()));
+        }
+        if self.subscription_id.is_some() {
+            let detail = "it belongs to a subscription; cancel the subscription instead";
+            return Err(NotPossible::Field("", detail.to_owned()));
+        }
+        self.request(PaymentWish::Cancel { reason }, now)
+    }
+
+    fn request(&self, wanted: PaymentWish, now: DateTime<Utc>) -> Result<Self, NotPossible> {
+        let operation = Operation::begin(self.last_operation.as_ref(), wanted, now)?;
+        Ok(Self { last_operation: Some(operation), ..self.clone() })
     }
 
     /// Whether a write is owed: anything that a reader could see has changed.
@@ -196,158 +276,14 @@ impl Payment {
         self.status != other.status
             || self.retryable != other.retryable
             || self.provider_payment_id != other.provider_payment_id
+            || self.amount_capturable != other.amount_capturable
             || self.amount_captured != other.amount_captured
+            || self.payment_method != other.payment_method
             || self.client_secret.is_some() != other.client_secret.is_some()
             || self.next_action != other.next_action
             || self.failure != other.failure
+            || self.last_operation != other.last_operation
             || self.outcome_unknown_since != other.outcome_unknown_since
-    }
-}
-
-enum Movement {
-    Forward,
-    /// Old news.
-    Stale,
-    Contradiction,
-}
-
-/// Whether nothing comes after this status, as far as we know. A failed payment may still be paid.
-fn is_final(status: PaymentStatus) -> bool {
-    match status {
-        PaymentStatus::Succeeded | PaymentStatus::Canceled => true,
-        PaymentStatus::Pending
-        | PaymentStatus::Processing
-        | PaymentStatus::RequiresAction
-        | PaymentStatus::RequiresCapture
-        | PaymentStatus::Failed => false,
-    }
-}
-
-fn movement(from: PaymentStatus, to: PaymentStatus) -> Movement {
-    use PaymentStatus as S;
-    match (from, to) {
-        (S::Succeeded, S::Canceled) | (S::Canceled, S::Succeeded) => Movement::Contradiction,
-        (S::Succeeded | S::Canceled, _) | (_, S::Pending) => Movement::Stale,
-        (
-            S::Pending | S::Processing | S::RequiresAction | S::RequiresCapture | S::Failed,
-            S::Processing | S::RequiresAction | S::RequiresCapture | S::Succeeded | S::Failed | S::Canceled,
-        ) => Movement::Forward,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use PaymentStatus as S;
-
-    fn sek(minor: i64) -> Money {
-        Money { minor, currency: "sek".parse().expect("a real code") }
-    }
-
-    fn payment(status: PaymentStatus) -> Payment {
-        let now = Utc::now();
-        Payment {
-            id: PaymentId::generate(),
-            user_id: UserId("u".to_owned()),
-            customer_id: CustomerId::generate(),
-            provider: ProviderName::Stripe,
-            provider_payment_id: (status != S::Pending).then(|| "pi_1".to_owned()),
-            status,
-            retryable: false,
-            money: sek(1_000),
-            amount_captured: 0,
-            amount_refunded: 0,
-            capture_method: CaptureMethod::Automatic,
-            description: None,
-            statement_descriptor: None,
-            payment_method: None,
-            return_url: None,
-            client_secret: None,
-            next_action: None,
-            failure: None,
-            outcome_unknown_since: None,
-            metadata: BTreeMap::new(),
-            version: 1,
-            created_at: now,
-            updated_at: now,
-            completed_at: None,
-            expires_at: None,
-        }
-    }
-
-    fn seen(status: PaymentStatus) -> ProviderPayment {
-        ProviderPayment {
-            id: "pi_1".to_owned(),
-            status,
-            retryable: status == S::Failed,
-            money: sek(1_000),
-            amount_captured: if status == S::Succeeded { 1_000 } else { 0 },
-            client_secret: None,
-            next_action: None,
-            failure: None,
-        }
-    }
-
-    #[test]
-    fn every_pair_of_statuses_has_its_rule() {
-        for &from in S::ALL {
-            for &to in S::ALL {
-                let after = payment(from).apply(Evidence::Observed(seen(to)), Utc::now()).map(|p| p.status);
-                let expected = match (from, to) {
-                    (S::Succeeded, S::Canceled) | (S::Canceled, S::Succeeded) => None,
-                    (S::Succeeded | S::Canceled, _) | (_, S::Pending) => Some(from),
-                    _ => Some(to),
-                };
-                assert_eq!(after.ok(), expected, "{from:?} -> {to:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_failed_payment_that_the_provider_has_as_paid_is_paid() {
-        let failed = payment(S::Pending)
-            .apply(
-                Evidence::Refused(Failure { code: "x".to_owned(), decline_code: None, message: String::new() }),
-                Utc::now(),
-            )
-            .expect("legal");
-        assert_eq!((failed.status, failed.retryable), (S::Failed, false));
-        let paid = failed.apply(Evidence::Observed(seen(S::Succeeded)), Utc::now()).expect("legal");
-        assert_eq!((paid.status, paid.failure.clone(), paid.amount_captured), (S::Succeeded, None, 1_000));
-    }
-
-    #[test]
-    fn the_answer_of_the_create_call_never_overwrites_newer_news() {
-        let after = payment(S::Failed).apply(Evidence::Created(seen(S::RequiresAction)), Utc::now()).expect("legal");
-        assert_eq!(after.status, S::Failed);
-    }
-
-    #[test]
-    fn unknown_is_marked_once_never_failed_and_cleared_by_evidence() {
-        let first = Utc::now();
-        let unknown = payment(S::Pending).apply(Evidence::OutcomeUnknown, first).expect("legal");
-        assert_eq!((unknown.status, unknown.outcome_unknown_since), (S::Pending, Some(first)));
-        let again = unknown.apply(Evidence::OutcomeUnknown, Utc::now()).expect("legal");
-        assert_eq!(again.outcome_unknown_since, Some(first));
-        let known = again.apply(Evidence::Observed(seen(S::Succeeded)), Utc::now()).expect("legal");
-        assert_eq!(known.outcome_unknown_since, None);
-        let late = known.apply(Evidence::OutcomeUnknown, Utc::now()).expect("legal");
-        assert_eq!(late.outcome_unknown_since, None);
-    }
-
-    #[test]
-    fn another_object_or_another_amount_is_refused() {
-        let mut other = seen(S::Succeeded);
-        other.id = "pi_2".to_owned();
-        assert!(matches!(
-            payment(S::Processing).apply(Evidence::Observed(other), Utc::now()),
-            Err(IllegalTransition::OtherObject { .. })
-        ));
-        let mut more = seen(S::Succeeded);
-        more.money = sek(2_000);
-        assert!(matches!(
-            payment(S::Pending).apply(Evidence::Created(more), Utc::now()),
-            Err(IllegalTransition::OtherMoney)
-        ));
+            || self.expires_at != other.expires_at
     }
 }

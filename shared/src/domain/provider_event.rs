@@ -1,5 +1,7 @@
 //! An event that a provider sent us, as its raw bytes.
 
+use chrono::{DateTime, Utc};
+
 use super::ids::ProviderEventId;
 use super::payment::ProviderName;
 
@@ -9,27 +11,34 @@ pub struct ProviderEvent {
     pub provider: ProviderName,
     /// The provider's own id, or `sha256:<hex>` of a body without one.
     pub provider_event_id: String,
+    /// As the body says; `None` where it cannot be read.
+    pub event_type: Option<String>,
+    /// The version that the provider wrote the body in.
+    pub api_version: Option<String>,
     pub body: Vec<u8>,
+    /// `None` until a worker has dealt with it.
+    pub outcome: Option<EventOutcome>,
+    pub detail: Option<String>,
+    pub received_at: DateTime<Utc>,
+    pub processed_at: Option<DateTime<Utc>>,
 }
 
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventOutcome {
-    /// It told us something about an object of ours.
-    Applied,
-    /// A type we do not use, or an object that is not ours.
-    Ignored,
-    /// Signed, but not in a form we can read. Kept.
-    Unreadable,
+/// What of an event can be told from its bytes at the door, without understanding it.
+#[derive(Debug, Clone)]
+pub struct EventLabel {
+    pub provider_event_id: String,
+    pub event_type: Option<String>,
+    pub api_version: Option<String>,
 }
 
-impl EventOutcome {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Ignored => "ignored",
-            Self::Unreadable => "unreadable",
-        }
+names! {
+    /// What became of an event.
+    EventOutcome {
+        /// It told us something about an object of ours.
+        Applied = "applied",
+        /// A type we do not use, or an object that is not ours.
+        Ignored = "ignored",
+        /// Signed, but not in a form we can read. Kept.
+        Unreadable = "unreadable",
     }
 }

@@ -4,8 +4,20 @@ use std::collections::BTreeMap;
 
 /// Our own key in the provider's metadata: the id of the payment, by which an event or a look-up finds it again.
 pub const PAYMENT_ID_METADATA_KEY: &str = "payment_id";
-/// Stripe takes fifty; one is ours.
-pub const METADATA_KEYS_MAX: usize = 49;
+pub const REFUND_ID_METADATA_KEY: &str = "refund_id";
+pub const SUBSCRIPTION_ID_METADATA_KEY: &str = "subscription_id";
+pub const SETUP_ID_METADATA_KEY: &str = "setup_id";
+/// Ours, whatever they are on.
+pub const RESERVED_METADATA_KEYS: [&str; 6] = [
+    PAYMENT_ID_METADATA_KEY,
+    REFUND_ID_METADATA_KEY,
+    SUBSCRIPTION_ID_METADATA_KEY,
+    SETUP_ID_METADATA_KEY,
+    "customer_id",
+    "user_id",
+];
+/// Stripe takes fifty; up to two are ours.
+pub const METADATA_KEYS_MAX: usize = 48;
 
 /// Text that Postgres can store and a person can read: no NUL and no other control character but tab and line breaks.
 ///
@@ -51,7 +63,7 @@ pub fn metadata_faults(metadata: &BTreeMap<String, String>) -> Vec<(String, Stri
     for (key, value) in metadata {
         if key.is_empty() || key.chars().count() > 40 || key.contains(['[', ']']) || check_text(key, 40).is_err() {
             faults.push((key.clone(), "a key must be 1 to 40 characters long, without [ and ]".to_owned()));
-        } else if key == PAYMENT_ID_METADATA_KEY {
+        } else if RESERVED_METADATA_KEYS.contains(&key.as_str()) {
             faults.push((key.clone(), "this key is reserved".to_owned()));
         } else if value.is_empty() {
             faults.push((key.clone(), "must not be empty".to_owned()));
@@ -85,7 +97,7 @@ mod tests {
         assert_eq!(one("order", ""), 1);
         assert_eq!(one("order", "nul\0"), 1);
         assert_eq!(one("order", &"x".repeat(501)), 1);
-        let many = (0..50).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+        let many = (0..49).map(|n| (format!("k{n}"), "v".to_owned())).collect();
         assert_eq!(metadata_faults(&many).len(), 1);
     }
 }

@@ -4,25 +4,17 @@ use chrono::{DateTime, Utc};
 
 use super::payment::PaymentStatus;
 
-/// What kind of thing caused a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Actor {
-    /// A request of the user.
-    Api,
-    /// A job that called the provider.
-    Job,
-    /// An event that the provider sent us.
-    Webhook,
-}
-
-impl Actor {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Job => "job",
-            Self::Webhook => "webhook",
-        }
+names! {
+    /// What kind of thing caused a step.
+    Actor {
+        /// A request of the user.
+        Api = "api",
+        /// A job that called the provider.
+        Job = "job",
+        /// An event that the provider sent us.
+        Webhook = "webhook",
+        /// A request of an administrator.
+        Admin = "admin",
     }
 }
 

@@ -7,6 +7,7 @@ pub struct Model {
     pub id: Uuid,
     pub job_id: Uuid,
     pub operation: String,
+    pub stripe_customer_id: Option<String>,
     pub tries: i32,
     pub outcome: String,
     pub provider_request_id: Option<String>,

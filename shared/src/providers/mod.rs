@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::domain::payment::Failure;
+use crate::domain::evidence::Failure;
 
 pub mod http;
 pub mod stripe;
@@ -20,7 +20,12 @@ pub enum ProviderError {
     },
     /// The provider refused, and would refuse again.
     #[error("the provider refused the request: {}", failure.code)]
-    Rejected { failure: Failure, request_id: Option<String> },
+    Rejected {
+        failure: Failure,
+        /// The parameter at fault, where the provider names one.
+        param: Option<String>,
+        request_id: Option<String>,
+    },
     /// It may have happened. Only evidence settles it: the same key again, a look-up, a webhook.
     #[error("the outcome is unknown")]
     Unknown {

@@ -6,9 +6,10 @@ use apalis::prelude::TaskSink as _;
 use apalis_redis::{Config, RedisStorage};
 use redis::aio::ConnectionManager;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Names;
-use crate::domain::ids::{JobId, PaymentId};
+use crate::domain::ids::JobId;
 use crate::domain::job::Lane;
 
 /// The most ids of one lane that may wait in Redis. apalis-redis 1.0.0 jams for good when some 8,000 are due at once
@@ -54,7 +55,8 @@ impl Doorbell {
         let mut connection = self.connection().await?;
         let mut depths = redis::pipe();
         depths.cmd("ZCARD").arg(format!("{queue}:scheduled")).cmd("LLEN").arg(format!("{queue}:active"));
-        let (scheduled, active): (usize, usize) = bounded(depths.query_async(&mut connection)).await?;
+        let asked: Result<(usize, usize), _> = bounded(depths.query_async(&mut connection)).await;
+        let (scheduled, active) = self.kept(asked)?;
         Ok(WINDOW.saturating_sub(scheduled.saturating_add(active)))
     }
 
@@ -68,17 +70,19 @@ impl Doorbell {
         }
         let mut connection = self.connection().await?;
         let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(apalis_config(&self.names, lane));
-        bounded(storage.push_bulk(ids.iter().map(|id| Value::String(id.to_string())).collect())).await?;
+        let pushed = bounded(storage.push_bulk(ids.iter().map(|id| Value::String(id.to_string())).collect())).await;
+        self.kept(pushed)?;
         let mut wake = redis::cmd("PUBLISH");
         wake.arg(self.names.wake_channel(lane)).arg("");
-        bounded(wake.query_async::<()>(&mut connection)).await
+        let woken = bounded(wake.query_async::<()>(&mut connection)).await;
+        self.kept(woken)
     }
 
-    /// Tells waiting requests, wherever they are, that these payments changed.
+    /// Tells waiting requests, wherever they are, that these things changed.
     ///
     /// # Errors
     /// Redis is away.
-    pub async fn announce(&mut self, changed: &[PaymentId]) -> Result<(), NotPushed> {
+    pub async fn announce(&mut self, changed: &[Uuid]) -> Result<(), NotPushed> {
         if changed.is_empty() {
             return Ok(());
         }
@@ -88,7 +92,16 @@ impl Doorbell {
             publish.cmd("PUBLISH").arg(&channel).arg(id.to_string()).ignore();
         }
         let mut connection = self.connection().await?;
-        bounded(publish.query_async::<()>(&mut connection)).await
+        let told = bounded(publish.query_async::<()>(&mut connection)).await;
+        self.kept(told)
+    }
+
+    /// A connection that failed, or did not answer in time, may be dead without knowing it: the next use makes another.
+    fn kept<T>(&mut self, result: Result<T, NotPushed>) -> Result<T, NotPushed> {
+        if result.is_err() {
+            self.connection = None;
+        }
+        result
     }
 
     async fn connection(&mut self) -> Result<ConnectionManager, NotPushed> {

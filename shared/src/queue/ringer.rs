@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use sea_orm::DatabaseConnection;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::doorbell::Doorbell;
-use crate::domain::ids::{JobId, PaymentId};
+use crate::domain::ids::JobId;
 use crate::domain::job::Lane;
 use crate::store::jobs::{self, Enqueued};
 
@@ -16,7 +17,7 @@ const BATCH_MAX: usize = 200;
 
 enum Ring {
     Job(Enqueued),
-    Changed(PaymentId),
+    Changed(Uuid),
 }
 
 /// The handle: cheap to clone, never blocks, never fails.
@@ -55,8 +56,8 @@ impl Ringer {
         }
     }
 
-    /// Wakes whoever waits for this payment.
-    pub fn announce(&self, changed: PaymentId) {
+    /// Wakes whoever waits for this thing.
+    pub fn announce(&self, changed: Uuid) {
         // Lost, the waiting request finds out by itself a moment later.
         let _ = self.sender.try_send(Ring::Changed(changed));
     }

@@ -3,9 +3,9 @@
 //! The id of the row is the idempotency key. It is written before the first call and never chosen anew, so that
 //! the provider does the thing at most once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _};
 
 use super::sql;
 use crate::domain::ids::{AttemptId, JobId};
@@ -16,33 +16,73 @@ pub struct Attempt {
     pub id: AttemptId,
     /// 1 on the first try.
     pub tries: i32,
-    /// How long ago the first try began, by Postgres' clock.
-    pub age: Duration,
+    /// Whose it is at Stripe, on every try.
+    pub stripe_customer_id: Option<String>,
+    /// How long ago the first try began, by Postgres' clock, when it was opened here.
+    age: Duration,
+    opened: Instant,
 }
 
-/// Opens the attempt of a job for an operation, or opens it again with the same id.
+impl Attempt {
+    /// How long ago the first try began, also where the process slept meanwhile.
+    #[must_use]
+    pub fn age_now(&self) -> Duration {
+        self.age.saturating_add(self.opened.elapsed())
+    }
+}
+
+impl From<attempt::Model> for Attempt {
+    fn from(row: attempt::Model) -> Self {
+        Self {
+            id: AttemptId(row.id),
+            tries: row.tries,
+            stripe_customer_id: row.stripe_customer_id,
+            age: (row.updated_at - row.created_at).to_std().unwrap_or_default(),
+            opened: Instant::now(),
+        }
+    }
+}
+
+/// Opens the attempt of a job for an operation, or opens it again with the same id and the same Stripe customer.
+/// Only after a rejection, when nothing was done for certain, is there a new one.
 ///
 /// # Errors
 /// The database's own.
-pub async fn open(conn: &impl ConnectionTrait, job_id: JobId, operation: &str) -> Result<Attempt, DbErr> {
+pub async fn open(
+    conn: &impl ConnectionTrait,
+    job_id: JobId,
+    operation: &str,
+    stripe_customer_id: Option<&str>,
+) -> Result<Attempt, DbErr> {
     let statement = sql(
         "-- attempts::open
-         INSERT INTO attempts (id, job_id, operation) VALUES ($1, $2, $3)
-         ON CONFLICT (job_id, operation) DO UPDATE
+         INSERT INTO attempts (id, job_id, operation, stripe_customer_id) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (job_id, operation) WHERE outcome <> 'rejected' DO UPDATE
          SET tries = attempts.tries + 1, outcome = 'open', updated_at = now()
          RETURNING *",
-        [AttemptId::generate().0.into(), job_id.0.into(), operation.into()],
+        [
+            AttemptId::generate().0.into(),
+            job_id.0.into(),
+            operation.into(),
+            stripe_customer_id.map(str::to_owned).into(),
+        ],
     );
+    let row = attempt::Entity::find().from_raw_sql(statement).one(conn).await?;
+    row.map(Into::into).ok_or_else(|| DbErr::RecordNotFound("the attempt just opened".to_owned()))
+}
+
+/// The attempt that a job has open for an operation, if it has one.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_open(conn: &impl ConnectionTrait, job_id: JobId, operation: &str) -> Result<Option<Attempt>, DbErr> {
     let row = attempt::Entity::find()
-        .from_raw_sql(statement)
+        .filter(attempt::Column::JobId.eq(job_id.0))
+        .filter(attempt::Column::Operation.eq(operation))
+        .filter(attempt::Column::Outcome.ne("rejected"))
         .one(conn)
-        .await?
-        .ok_or_else(|| DbErr::RecordNotFound("the attempt just opened".to_owned()))?;
-    Ok(Attempt {
-        id: AttemptId(row.id),
-        tries: row.tries,
-        age: (row.updated_at - row.created_at).to_std().unwrap_or_default(),
-    })
+        .await?;
+    Ok(row.map(Into::into))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

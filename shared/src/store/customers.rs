@@ -1,8 +1,8 @@
 //! Customers: one row a user, made the first time that the user does something.
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _};
 
-use super::sql;
+use super::{Saved, json, sql};
 use crate::domain::customer::Customer;
 use crate::domain::ids::{CustomerId, UserId};
 use crate::entities::customer;
@@ -35,7 +35,7 @@ pub async fn ensure(
             ],
         );
         if let Some(row) = customer::Entity::find().from_raw_sql(statement).one(conn).await? {
-            return Ok(row.into());
+            return row.try_into();
         }
     }
     Err(DbErr::RecordNotFound(format!("customer of user {user_id}")))
@@ -46,23 +46,90 @@ pub async fn ensure(
 /// # Errors
 /// The database's own.
 pub async fn find_for_job(conn: &impl ConnectionTrait, id: CustomerId) -> Result<Option<Customer>, DbErr> {
-    Ok(customer::Entity::find_by_id(id.0).one(conn).await?.map(Into::into))
+    customer::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
-/// Remembers the Stripe customer. The first one stays.
+/// The customer who is known to Stripe by this id.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_by_stripe_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Customer>, DbErr> {
+    let found = customer::Entity::find().filter(customer::Column::StripeCustomerId.eq(id)).one(conn).await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// Remembers the Stripe customer that was made under the key of `generation`. The first one stays.
 ///
 /// # Errors
 /// The database's own.
 pub async fn set_stripe_customer(
     conn: &impl ConnectionTrait,
     id: CustomerId,
+    generation: i32,
     stripe_customer_id: &str,
 ) -> Result<(), DbErr> {
     conn.execute_raw(sql(
         "-- customers::set_stripe_customer
-         UPDATE customers SET stripe_customer_id = $2, updated_at = now() WHERE id = $1 AND stripe_customer_id IS NULL",
+         UPDATE customers SET stripe_customer_id = $3
+         WHERE id = $1 AND stripe_generation = $2 AND stripe_customer_id IS NULL",
+        [id.0.into(), generation.into(), stripe_customer_id.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Forgets a Stripe customer that is gone. The next one is made under another key.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_stripe_customer(
+    conn: &impl ConnectionTrait,
+    id: CustomerId,
+    stripe_customer_id: &str,
+) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- customers::forget_stripe_customer
+         UPDATE customers SET stripe_customer_id = NULL, stripe_generation = stripe_generation + 1
+         WHERE id = $1 AND stripe_customer_id = $2",
         [id.0.into(), stripe_customer_id.into()],
     ))
     .await
     .map(drop)
+}
+
+/// Gives up the key of `generation`, under which only a failure is stored.
+///
+/// # Errors
+/// The database's own.
+pub async fn skip_generation(conn: &impl ConnectionTrait, id: CustomerId, generation: i32) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- customers::skip_generation
+         UPDATE customers SET stripe_generation = stripe_generation + 1
+         WHERE id = $1 AND stripe_generation = $2 AND stripe_customer_id IS NULL",
+        [id.0.into(), generation.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Writes email, name and metadata, if nobody wrote them since `before` was read.
+///
+/// # Errors
+/// The database's own.
+pub async fn save(conn: &impl ConnectionTrait, before: &Customer, after: &Customer) -> Result<Saved, DbErr> {
+    let done = conn
+        .execute_raw(sql(
+            "-- customers::save
+             UPDATE customers SET email = $3, name = $4, metadata = $5, updated_at = clock_timestamp()
+             WHERE id = $1 AND updated_at = $2",
+            [
+                before.id.0.into(),
+                before.updated_at.into(),
+                after.email.clone().into(),
+                after.name.clone().into(),
+                json(&after.metadata)?.into(),
+            ],
+        ))
+        .await?;
+    Ok(Saved::from_rows(done.rows_affected()))
 }

@@ -32,7 +32,19 @@ pub struct Enqueued {
 /// # Errors
 /// The database's own.
 pub async fn enqueue(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<Enqueued, DbErr> {
-    let id = JobId::generate();
+    enqueue_as(conn, JobId::generate(), kind, subject_id).await
+}
+
+/// The same, under an id that is known already: an operation's.
+///
+/// # Errors
+/// The database's own.
+pub async fn enqueue_as(
+    conn: &impl ConnectionTrait,
+    id: JobId,
+    kind: JobKind,
+    subject_id: Uuid,
+) -> Result<Enqueued, DbErr> {
     conn.execute_raw(sql(
         "-- jobs::enqueue
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until)

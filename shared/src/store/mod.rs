@@ -9,9 +9,14 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, St
 
 pub mod attempts;
 pub mod customers;
+pub mod disputes;
 pub mod jobs;
 pub mod payments;
 pub mod provider_events;
+pub mod refunds;
+pub mod saved_payment_methods;
+pub mod setups;
+pub mod subscriptions;
 
 /// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
 ///
@@ -30,6 +35,39 @@ pub async fn connect(url: &str, application_name: &str, connections_max: u32) ->
         .statement_timeout(Duration::from_secs(10))
         .sqlx_logging(false);
     Database::connect(options).await
+}
+
+/// What became of a compare-and-swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Saved {
+    Saved,
+    /// Somebody else wrote since `before` was read: read it again, decide again.
+    Stale,
+}
+
+impl Saved {
+    fn from_rows(rows: u64) -> Self {
+        if rows == 1 { Self::Saved } else { Self::Stale }
+    }
+}
+
+/// A value as a JSON column holds it.
+fn json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, DbErr> {
+    serde_json::to_value(value).map_err(|error| DbErr::Json(error.to_string()))
+}
+
+/// The same for a column that may be NULL.
+fn json_or_null<T: serde::Serialize>(value: Option<&T>) -> Result<Option<serde_json::Value>, DbErr> {
+    value.map(json).transpose()
+}
+
+/// Reads rows as domain types.
+fn all<R, D>(rows: Vec<R>) -> Result<Vec<D>, DbErr>
+where
+    D: TryFrom<R, Error = DbErr>,
+{
+    rows.into_iter().map(TryInto::try_into).collect()
 }
 
 /// One statement with its values.

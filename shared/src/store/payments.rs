@@ -1,14 +1,18 @@
 //! Payments and their timelines.
 
-use sea_orm::sea_query::Expr;
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 use secrecy::ExposeSecret as _;
 
-use super::sql;
+use super::{Saved, all, json, json_or_null, sql};
 use crate::domain::ids::{PaymentId, UserId};
-use crate::domain::payment::Payment;
+use crate::domain::money::Currency;
+use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
 use crate::domain::timeline::{Step, TimelineEntry};
 use crate::entities::{payment, payment_timeline};
 
@@ -41,6 +45,47 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<
     payment::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
+/// The payment that is known to the provider by this id.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_by_provider_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Payment>, DbErr> {
+    let found = payment::Entity::find().filter(payment::Column::ProviderPaymentId.eq(id)).one(conn).await?;
+    found.map(TryInto::try_into).transpose()
+}
+
+/// A user's payment, locked until the transaction ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) -> Result<Option<Payment>, DbErr> {
+    let found = payment::Entity::find_by_id(id.0).filter(payment::Column::UserId.eq(&owner.0)).lock_exclusive();
+    found.one(conn).await?.map(TryInto::try_into).transpose()
+}
+
+/// Writes a payment that the provider made, unless it is here already. Whether it was written.
+///
+/// # Errors
+/// The database's own.
+pub async fn insert_found(conn: &impl ConnectionTrait, found: &Payment) -> Result<bool, DbErr> {
+    let known =
+        OnConflict::columns([payment::Column::Provider, payment::Column::ProviderPaymentId]).do_nothing().to_owned();
+    let rows = payment::Entity::insert(row(found)?).on_conflict(known).exec_without_returning(conn).await?;
+    Ok(rows == 1)
+}
+
+/// Which payments are listed. What is `None` or empty does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct PaymentFilter {
+    pub status: Option<PaymentStatus>,
+    pub provider: Option<ProviderName>,
+    pub currency: Option<Currency>,
+    pub created_after: Option<DateTime<Utc>>,
+    pub created_before: Option<DateTime<Utc>>,
+    /// All of these pairs.
+    pub metadata: BTreeMap<String, String>,
+}
+
 /// A user's payments, newest first, at most `limit`, those older than `before`.
 ///
 /// # Errors
@@ -48,6 +93,7 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<
 pub async fn list(
     conn: &impl ConnectionTrait,
     owner: &UserId,
+    filter: &PaymentFilter,
     before: Option<PaymentId>,
     limit: u64,
 ) -> Result<Vec<Payment>, DbErr> {
@@ -55,16 +101,26 @@ pub async fn list(
     if let Some(before) = before {
         query = query.filter(payment::Column::Id.lt(before.0));
     }
-    let rows = query.order_by_desc(payment::Column::Id).limit(limit).all(conn).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Saved {
-    Saved,
-    /// Somebody else wrote since `before` was read: read it again, decide again.
-    Stale,
+    if let Some(status) = filter.status {
+        query = query.filter(payment::Column::Status.eq(status.as_str()));
+    }
+    if let Some(provider) = filter.provider {
+        query = query.filter(payment::Column::Provider.eq(provider.as_str()));
+    }
+    if let Some(currency) = filter.currency {
+        query = query.filter(payment::Column::Currency.eq(currency.code()));
+    }
+    if let Some(after) = filter.created_after {
+        query = query.filter(payment::Column::CreatedAt.gt(after));
+    }
+    if let Some(before) = filter.created_before {
+        query = query.filter(payment::Column::CreatedAt.lt(before));
+    }
+    if !filter.metadata.is_empty() {
+        let pairs = json(&filter.metadata)?;
+        query = query.filter(Expr::cust_with_values("metadata @> $1::jsonb", [pairs]));
+    }
+    all(query.order_by_desc(payment::Column::Id).limit(limit).all(conn).await?)
 }
 
 /// Compares and swaps: writes `after` if the row still is the version that `before` was read at.
@@ -76,6 +132,10 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
     row.version = Set(before.version.saturating_add(1));
     row.id = sea_orm::NotSet;
     row.user_id = sea_orm::NotSet;
+    row.subscription_id = sea_orm::NotSet;
+    // Triggers keep these.
+    row.amount_refunded = sea_orm::NotSet;
+    row.amount_disputed = sea_orm::NotSet;
     row.created_at = sea_orm::NotSet;
     row.updated_at = sea_orm::NotSet;
     let updated = payment::Entity::update_many()
@@ -85,7 +145,7 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
         .filter(payment::Column::Version.eq(before.version))
         .exec(conn)
         .await?;
-    Ok(if updated.rows_affected == 1 { Saved::Saved } else { Saved::Stale })
+    Ok(Saved::from_rows(updated.rows_affected))
 }
 
 /// Adds a step to a payment's timeline.
@@ -130,29 +190,33 @@ pub async fn timeline(
 }
 
 fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
-    let json = |error: serde_json::Error| DbErr::Json(error.to_string());
     Ok(payment::ActiveModel {
         id: Set(payment.id.0),
         user_id: Set(payment.user_id.0.clone()),
         customer_id: Set(payment.customer_id.0),
+        subscription_id: Set(payment.subscription_id.map(|id| id.0)),
         provider: Set(payment.provider.as_str().to_owned()),
         provider_payment_id: Set(payment.provider_payment_id.clone()),
         status: Set(payment.status.as_str().to_owned()),
         retryable: Set(payment.retryable),
         amount: Set(payment.money.minor),
         currency: Set(payment.money.currency.code()),
+        amount_capturable: Set(payment.amount_capturable),
         amount_captured: Set(payment.amount_captured),
         amount_refunded: Set(payment.amount_refunded),
+        amount_disputed: Set(payment.amount_disputed),
         capture_method: Set(payment.capture_method.as_str().to_owned()),
         description: Set(payment.description.clone()),
         statement_descriptor: Set(payment.statement_descriptor.clone()),
         payment_method: Set(payment.payment_method.clone()),
+        off_session: Set(payment.off_session),
         return_url: Set(payment.return_url.clone()),
         client_secret: Set(payment.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())),
         next_action: Set(payment.next_action.clone()),
-        failure: Set(payment.failure.as_ref().map(serde_json::to_value).transpose().map_err(json)?),
+        failure: Set(json_or_null(payment.failure.as_ref())?),
+        last_operation: Set(json_or_null(payment.last_operation.as_ref())?),
         outcome_unknown_since: Set(payment.outcome_unknown_since),
-        metadata: Set(serde_json::to_value(&payment.metadata).map_err(json)?),
+        metadata: Set(json(&payment.metadata)?),
         version: Set(payment.version),
         created_at: Set(payment.created_at),
         updated_at: Set(payment.updated_at),

@@ -1,13 +1,17 @@
 //! The inbox: what providers sent us, stored before it is acknowledged.
 
-use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+};
+use uuid::Uuid;
 
-use super::jobs::{Enqueued, RING_TTL};
-use super::{seconds, sql};
+use super::jobs::{self, Enqueued, RING_TTL};
+use super::{all, seconds, sql};
 use crate::domain::ids::{JobId, ProviderEventId};
 use crate::domain::job::{JobKind, MAX_ATTEMPTS};
 use crate::domain::payment::ProviderName;
-use crate::domain::provider_event::{EventOutcome, ProviderEvent};
+use crate::domain::provider_event::{EventLabel, EventOutcome, ProviderEvent};
 use crate::entities::provider_event;
 
 /// Stores an event and its job in one statement, which is one commit. `None`: the event was already here.
@@ -17,7 +21,7 @@ use crate::entities::provider_event;
 pub async fn receive(
     conn: &impl ConnectionTrait,
     provider: ProviderName,
-    provider_event_id: &str,
+    label: &EventLabel,
     body: &[u8],
     kind: JobKind,
 ) -> Result<Option<Enqueued>, DbErr> {
@@ -26,14 +30,17 @@ pub async fn receive(
         .execute_raw(sql(
             "-- provider_events::receive
              WITH event AS (
-                 INSERT INTO provider_events (id, provider, provider_event_id, body) VALUES ($1, $2, $3, $4)
+                 INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body)
+                 VALUES ($1, $2, $3, $4, $5, $6)
                  ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
              INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until)
-             SELECT $5, $6, $7, event.id, $8, now() + make_interval(secs => $9) FROM event",
+             SELECT $7, $8, $9, event.id, $10, now() + make_interval(secs => $11) FROM event",
             [
                 ProviderEventId::generate().0.into(),
                 provider.as_str().into(),
-                provider_event_id.into(),
+                label.provider_event_id.as_str().into(),
+                label.event_type.clone().into(),
+                label.api_version.clone().into(),
                 body.to_vec().into(),
                 job_id.0.into(),
                 kind.lane().as_str().into(),
@@ -52,7 +59,7 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: ProviderEventId) -> R
     provider_event::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
-/// Notes what became of an event.
+/// Notes what became of an event. `object_id`: the provider's object that would make an ignored one ours.
 ///
 /// # Errors
 /// The database's own.
@@ -61,12 +68,134 @@ pub async fn settle(
     id: ProviderEventId,
     outcome: EventOutcome,
     detail: &str,
+    object_id: Option<&str>,
 ) -> Result<(), DbErr> {
     conn.execute_raw(sql(
         "-- provider_events::settle
-         UPDATE provider_events SET outcome = $2, detail = $3, processed_at = now() WHERE id = $1",
-        [id.0.into(), outcome.as_str().into(), detail.into()],
+         UPDATE provider_events SET outcome = $2, detail = $3, object_id = $4, processed_at = now() WHERE id = $1",
+        [id.0.into(), outcome.as_str().into(), detail.into(), object_id.map(str::to_owned).into()],
     ))
     .await
     .map(drop)
+}
+
+/// Waits for whoever decides at this moment whether a provider's object is ours, and keeps others waiting until the
+/// transaction ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock_object(conn: &impl ConnectionTrait, object_id: &str) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- provider_events::lock_object
+         SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        [object_id.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Takes up again the events that were put aside because this object was not ours. Gives how many. The relay rings.
+///
+/// # Errors
+/// The database's own.
+pub async fn reopen(conn: &impl ConnectionTrait, object_id: &str) -> Result<u64, DbErr> {
+    enqueue_again(conn, "outcome = 'ignored' AND object_id = $4", object_id.into()).await
+}
+
+/// Which events are listed or replayed. What is `None` does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub outcome: Option<EventOutcome>,
+    /// Only those that no worker has dealt with.
+    pub pending: bool,
+    pub event_type: Option<String>,
+    pub received_after: Option<DateTime<Utc>>,
+    pub received_before: Option<DateTime<Utc>>,
+}
+
+/// Events, newest first, at most `limit`, those older than `before`. For administrators.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(
+    conn: &impl ConnectionTrait,
+    filter: &EventFilter,
+    before: Option<ProviderEventId>,
+    limit: u64,
+) -> Result<Vec<ProviderEvent>, DbErr> {
+    let mut query = filtered(filter);
+    if let Some(before) = before {
+        query = query.filter(provider_event::Column::Id.lt(before.0));
+    }
+    all(query.order_by_desc(provider_event::Column::Id).limit(limit).all(conn).await?)
+}
+
+/// An event, for an administrator.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_any(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<ProviderEvent>, DbErr> {
+    find_for_job(conn, id).await
+}
+
+/// Has an event applied again. `None`: there is no such event.
+///
+/// # Errors
+/// The database's own.
+pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<Enqueued>, DbErr> {
+    let cleared = conn
+        .execute_raw(sql(
+            "-- provider_events::replay
+             UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE id = $1",
+            [id.0.into()],
+        ))
+        .await?;
+    if cleared.rows_affected() == 0 {
+        return Ok(None);
+    }
+    jobs::enqueue(conn, JobKind::ApplyStripeEvent, id.0).await.map(Some)
+}
+
+/// Has events applied again, oldest first, at most `limit`. Gives how many. The relay rings.
+///
+/// # Errors
+/// The database's own.
+pub async fn replay_range(conn: &impl ConnectionTrait, filter: &EventFilter, limit: u64) -> Result<u64, DbErr> {
+    let chosen = filtered(filter).order_by_asc(provider_event::Column::Id).limit(limit).all(conn).await?;
+    let ids: Vec<Uuid> = chosen.iter().map(|event| event.id).collect();
+    enqueue_again(conn, "id = ANY($4)", ids.into()).await
+}
+
+/// Clears what became of the events that `condition` chooses by the value `$4`, and makes a job for each.
+async fn enqueue_again(conn: &impl ConnectionTrait, condition: &str, value: sea_orm::Value) -> Result<u64, DbErr> {
+    let kind = JobKind::ApplyStripeEvent;
+    let text = format!(
+        "-- provider_events::enqueue_again
+         WITH again AS (
+             UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE {condition} RETURNING id)
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
+         SELECT gen_random_uuid(), $1, $2, again.id, $3 FROM again"
+    );
+    let values = [kind.lane().as_str().into(), kind.as_str().into(), MAX_ATTEMPTS.into(), value];
+    Ok(conn.execute_raw(sql(&text, values)).await?.rows_affected())
+}
+
+fn filtered(filter: &EventFilter) -> Select<provider_event::Entity> {
+    let mut query = provider_event::Entity::find();
+    if let Some(outcome) = filter.outcome {
+        query = query.filter(provider_event::Column::Outcome.eq(outcome.as_str()));
+    }
+    if filter.pending {
+        query = query.filter(provider_event::Column::Outcome.is_null());
+    }
+    if let Some(event_type) = &filter.event_type {
+        query = query.filter(provider_event::Column::EventType.eq(event_type));
+    }
+    if let Some(after) = filter.received_after {
+        query = query.filter(provider_event::Column::ReceivedAt.gt(after));
+    }
+    if let Some(before) = filter.received_before {
+        query = query.filter(provider_event::Column::ReceivedAt.lt(before));
+    }
+    query
 }

@@ -1,31 +1,65 @@
 //! Events, read in the worker from the raw bytes that the API stored.
 
 use serde::Deserialize;
-use stripe_shared::PaymentIntent;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
+use super::api_version;
 use super::payments::read;
-use crate::domain::ids::PaymentId;
-use crate::domain::payment::{PaymentStatus, ProviderPayment};
-use crate::domain::text_rules::PAYMENT_ID_METADATA_KEY;
+use super::read::{id_of, metadata_id, text};
+use crate::domain::ids::{PaymentId, RefundId, SetupId, SubscriptionId};
+use crate::domain::payment::ProviderPayment;
+use crate::domain::provider_event::EventLabel;
+use crate::domain::text_rules::{
+    PAYMENT_ID_METADATA_KEY, REFUND_ID_METADATA_KEY, SETUP_ID_METADATA_KEY, SUBSCRIPTION_ID_METADATA_KEY,
+};
+use crate::domain::transitions::Transitions as _;
 
-/// What an event is about.
 #[derive(Debug)]
-pub enum Event {
-    /// `payment_intent.*`
-    Payment(Box<PaymentNews>),
-    /// A type that we do not use, yet or at all. Holds its name.
-    Other(String),
+pub struct Event {
+    pub event_type: String,
+    pub api_version: Option<String>,
+    pub subject: Subject,
 }
 
+/// What an event is about: Stripe's id, and ours where the object carries it in its metadata.
 #[derive(Debug)]
-pub struct PaymentNews {
-    pub event_type: String,
-    /// Our id, from the metadata. `None`: a PaymentIntent that somebody else made in this account.
-    pub payment_id: Option<PaymentId>,
-    pub provider_payment_id: String,
-    /// The object as the event shows it, if it is in a final state: then nothing newer can contradict it.
-    /// Otherwise events may come in any order, and the object must be read again.
-    pub final_state: Option<ProviderPayment>,
+pub enum Subject {
+    Payment {
+        provider_payment_id: String,
+        payment_id: Option<PaymentId>,
+        /// The object as the event shows it, if it is in a final state and of our version: then nothing newer can
+        /// contradict it. Otherwise events may come in any order, and the object must be read again.
+        final_state: Option<Box<ProviderPayment>>,
+    },
+    Refund {
+        provider_refund_id: String,
+        provider_payment_id: Option<String>,
+        refund_id: Option<RefundId>,
+    },
+    Dispute {
+        provider_dispute_id: String,
+        provider_payment_id: Option<String>,
+    },
+    Subscription {
+        provider_subscription_id: String,
+        subscription_id: Option<SubscriptionId>,
+    },
+    Invoice {
+        provider_invoice_id: String,
+    },
+    Setup {
+        provider_setup_id: String,
+        setup_id: Option<SetupId>,
+    },
+    PaymentMethod {
+        provider_payment_method_id: String,
+    },
+    CustomerDeleted {
+        provider_customer_id: String,
+    },
+    /// A type that we do not use: another one tells the same, or it does not concern us.
+    Unused,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +71,13 @@ struct Envelope {
     object: String,
     #[serde(rename = "type")]
     event_type: String,
+    api_version: Option<String>,
     data: Option<Data>,
 }
 
 #[derive(Deserialize)]
 struct Data {
-    object: serde_json::Value,
+    object: Value,
 }
 
 impl Event {
@@ -54,32 +89,95 @@ impl Event {
         if envelope.object != "event" {
             return Err(UnreadableEvent(format!("`{}` is not a snapshot event", envelope.object)));
         }
-        if !envelope.event_type.starts_with("payment_intent.") {
-            return Ok(Self::Other(envelope.event_type));
-        }
-        let object = envelope.data.ok_or_else(|| UnreadableEvent("it has no data".to_owned()))?.object;
-        let intent: PaymentIntent = miniserde::json::from_str(&object.to_string())
-            .map_err(|_| UnreadableEvent(format!("the PaymentIntent of a {}", envelope.event_type)))?;
-        let seen = read(&intent).ok();
-        Ok(Self::Payment(Box::new(PaymentNews {
-            event_type: envelope.event_type,
-            payment_id: intent.metadata.get(PAYMENT_ID_METADATA_KEY).and_then(|id| id.parse().ok()),
-            provider_payment_id: intent.id.to_string(),
-            final_state: seen.filter(|p| matches!(p.status, PaymentStatus::Succeeded | PaymentStatus::Canceled)),
-        })))
+        let (event_type, version) = (envelope.event_type, envelope.api_version);
+        let subject = match (kind(&event_type), envelope.data) {
+            (Kind::Unused, _) => Subject::Unused,
+            (_, None) => return Err(UnreadableEvent("it has no data".to_owned())),
+            (kind, Some(data)) => {
+                let ours = version.as_deref() == Some(api_version());
+                subject(kind, &data.object, ours)
+                    .ok_or_else(|| UnreadableEvent(format!("the object of a {event_type}")))?
+            }
+        };
+        Ok(Self { event_type, api_version: version, subject })
     }
 
-    /// The provider's id of an event; of a body that has none, its digest, so that it too is stored once.
+    /// What can be told of an event at the door. One without an id of its own has its digest, so that it too is stored
+    /// once.
     #[must_use]
-    pub fn id_of(body: &[u8]) -> String {
-        use sha2::{Digest as _, Sha256};
-        #[derive(Deserialize)]
-        struct Id {
-            id: String,
-        }
-        match serde_json::from_slice::<Id>(body) {
-            Ok(Id { id }) if (1..=255).contains(&id.len()) && !id.contains('\0') => id,
-            Ok(_) | Err(_) => format!("sha256:{}", hex::encode(Sha256::digest(body))),
+    pub fn label(body: &[u8]) -> EventLabel {
+        let event: Value = serde_json::from_slice(body).unwrap_or_default();
+        let short =
+            |field: &str| text(&event, field).filter(|text| (1..=255).contains(&text.len()) && !text.contains('\0'));
+        EventLabel {
+            provider_event_id: short("id").unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(body)))),
+            event_type: short("type"),
+            api_version: short("api_version"),
         }
     }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Payment,
+    Refund,
+    Dispute,
+    Subscription,
+    Invoice,
+    InvoicePayment,
+    Setup,
+    PaymentMethod,
+    CustomerDeleted,
+    Unused,
+}
+
+/// Source: <https://docs.stripe.com/api/events/types>. What is unused by name: `charge.*` but disputes (the
+/// PaymentIntent tells), `customer.created` and `.updated`, payouts, checkout sessions, early fraud warnings; and two
+/// invoice events whose invoice cannot be read again.
+fn kind(event_type: &str) -> Kind {
+    match event_type {
+        "customer.deleted" => Kind::CustomerDeleted,
+        "charge.refund.updated" => Kind::Refund,
+        "invoice.upcoming" | "invoice.deleted" => Kind::Unused,
+        "invoice_payment.paid" => Kind::InvoicePayment,
+        _ if event_type.starts_with("payment_intent.") => Kind::Payment,
+        _ if event_type.starts_with("refund.") => Kind::Refund,
+        _ if event_type.starts_with("charge.dispute.") => Kind::Dispute,
+        _ if event_type.starts_with("customer.subscription.") => Kind::Subscription,
+        _ if event_type.starts_with("invoice.") => Kind::Invoice,
+        _ if event_type.starts_with("setup_intent.") => Kind::Setup,
+        _ if event_type.starts_with("payment_method.") => Kind::PaymentMethod,
+        _ => Kind::Unused,
+    }
+}
+
+fn subject(kind: Kind, object: &Value, our_version: bool) -> Option<Subject> {
+    let id = text(object, "id")?;
+    Some(match kind {
+        Kind::Payment => {
+            // All of it must be readable: what is not is for a person to see.
+            let seen = read(object).ok()?;
+            let final_state = (our_version && seen.status.is_final()).then(|| Box::new(seen));
+            let payment_id = metadata_id(object, PAYMENT_ID_METADATA_KEY);
+            Subject::Payment { provider_payment_id: id, payment_id, final_state }
+        }
+        Kind::Refund => Subject::Refund {
+            provider_refund_id: id,
+            provider_payment_id: id_of(object, "payment_intent"),
+            refund_id: metadata_id(object, REFUND_ID_METADATA_KEY),
+        },
+        Kind::Dispute => {
+            Subject::Dispute { provider_dispute_id: id, provider_payment_id: id_of(object, "payment_intent") }
+        }
+        Kind::Subscription => {
+            let subscription_id = metadata_id(object, SUBSCRIPTION_ID_METADATA_KEY);
+            Subject::Subscription { provider_subscription_id: id, subscription_id }
+        }
+        Kind::Invoice => Subject::Invoice { provider_invoice_id: id },
+        Kind::InvoicePayment => Subject::Invoice { provider_invoice_id: id_of(object, "invoice")? },
+        Kind::Setup => Subject::Setup { provider_setup_id: id, setup_id: metadata_id(object, SETUP_ID_METADATA_KEY) },
+        Kind::PaymentMethod => Subject::PaymentMethod { provider_payment_method_id: id },
+        Kind::CustomerDeleted => Subject::CustomerDeleted { provider_customer_id: id },
+        Kind::Unused => Subject::Unused,
+    })
 }

@@ -2,16 +2,35 @@
 //!
 //! Source: <https://docs.stripe.com/api>, version [`api_version`].
 
+mod customers;
+mod disputes;
 mod event;
+mod form;
+mod invoices;
+mod payment_methods;
 mod payments;
+mod prices;
+mod read;
+mod refunds;
+mod setups;
 mod signature;
+mod subscriptions;
 mod transport;
 
 use std::time::Duration;
 
+use reqwest::Method;
 use secrecy::SecretString;
+use serde_json::Value;
 
-pub use event::{Event, PaymentNews, UnreadableEvent};
+use form::Form;
+use payments::refused;
+use read::Page;
+
+use super::ProviderError;
+
+pub use event::{Event, Subject, UnreadableEvent};
+pub use invoices::ProviderInvoice;
 pub use payments::{Answer, NewPayment};
 pub use signature::{InvalidSignature, TOLERANCE, sign, verify};
 
@@ -23,6 +42,9 @@ pub fn api_version() -> &'static str {
 
 /// Stripe keeps idempotency keys for at least 24 hours. Past this age of an attempt its key protects no longer.
 pub const KEY_LIFETIME: Duration = Duration::from_secs(23 * 60 * 60);
+
+/// Look-ups read at most this many pages of a hundred objects.
+const LOOK_UP_PAGES_MAX: usize = 10;
 
 /// A client of one Stripe account.
 #[derive(Debug, Clone)]
@@ -37,5 +59,39 @@ impl Stripe {
     /// The TLS stack could not be set up.
     pub fn new(base_url: &url::Url, api_key: SecretString, timeout: Duration) -> reqwest::Result<Self> {
         Ok(Self { transport: transport::Transport::new(base_url, api_key, timeout)? })
+    }
+
+    /// An object. `None`: Stripe has no such object.
+    async fn fetch(&self, path: &str, form: Form) -> Result<Option<Value>, ProviderError> {
+        let call = self.transport.call();
+        match call.form(Method::GET, path, form.pairs(), None).await.map_err(refused) {
+            Ok(object) => Ok(Some(object)),
+            Err(ProviderError::Rejected { failure, .. }) if failure.code == "resource_missing" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The object of a list whose metadata has this pair, newest first. Lists, not search: Stripe's search index lags
+    /// behind its writes.
+    async fn find(
+        &self,
+        path: &str,
+        among: impl Fn(Form) -> Form + Send,
+        (key, value): (&str, &str),
+    ) -> Result<Option<Value>, ProviderError> {
+        let mut last: Option<String> = None;
+        for _ in 0..LOOK_UP_PAGES_MAX {
+            let form = among(Form::new()).with("limit", 100).with_some("starting_after", last.as_ref());
+            let call = self.transport.call();
+            let page = Page::read(call.form(Method::GET, path, form.pairs(), None).await.map_err(refused)?)?;
+            if let Some(found) = page.with_metadata(key, value) {
+                return Ok(Some(found.clone()));
+            }
+            last = page.next();
+            if last.is_none() {
+                break;
+            }
+        }
+        Ok(None)
     }
 }

@@ -1,25 +1,27 @@
-//! Customers and PaymentIntents: what we ask of Stripe, and what its answers mean in our words.
+//! PaymentIntents: what we ask of Stripe, and what its answers mean in our words.
 
 use std::collections::HashMap;
 
+use chrono::DateTime;
 use secrecy::SecretString;
-use stripe_client_core::{IdempotencyKey, RequestStrategy, StripeRequest as _};
-use stripe_core::customer::CreateCustomer;
+use serde_json::Value;
+use stripe_client_core::StripeRequest as _;
 use stripe_core::payment_intent::{
-    CreatePaymentIntent, CreatePaymentIntentAutomaticPaymentMethods,
-    CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects as AllowRedirects, ListPaymentIntent,
-    RetrievePaymentIntent,
+    CancelPaymentIntent, CancelPaymentIntentCancellationReason, CapturePaymentIntent, CreatePaymentIntent,
+    CreatePaymentIntentAutomaticPaymentMethods,
+    CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects as AllowRedirects, CreatePaymentIntentOffSession,
+    ListPaymentIntent, RetrievePaymentIntent,
 };
-use stripe_shared::{PaymentIntent, PaymentIntentStatus};
 
-use super::Stripe;
-use super::transport::Refusal;
-use crate::domain::customer::Customer;
+use super::read::{Page, id_of, integer, metadata_id, money, required, text, time};
+use super::transport::{Refusal, unreadable};
+use super::{LOOK_UP_PAGES_MAX, Stripe};
+use crate::domain::evidence::Failure;
 use crate::domain::ids::PaymentId;
 use crate::domain::money::Money;
-use crate::domain::payment::{Failure, Payment, PaymentStatus, ProviderPayment};
+use crate::domain::payment::{CancelReason, CaptureMethod, Payment, PaymentStatus, ProviderPayment};
 use crate::domain::text_rules::PAYMENT_ID_METADATA_KEY;
-use crate::providers::{CallError, ProviderError};
+use crate::providers::ProviderError;
 
 /// What a call gave, with Stripe's `Request-Id`.
 #[derive(Debug)]
@@ -37,31 +39,7 @@ pub struct NewPayment<'a> {
     pub idempotency_key: String,
 }
 
-/// Look-ups read at most this many pages of a hundred payments.
-const LOOK_UP_PAGES_MAX: usize = 10;
-
 impl Stripe {
-    /// `POST /v1/customers`. The key is the customer's own id: however many jobs ask, Stripe makes one.
-    ///
-    /// # Errors
-    /// See [`ProviderError`].
-    pub async fn create_customer(&self, customer: &Customer) -> Result<Answer<String>, ProviderError> {
-        let mut request = CreateCustomer::new().metadata(HashMap::from([
-            ("customer_id".to_owned(), customer.id.to_string()),
-            ("user_id".to_owned(), customer.user_id.0.clone()),
-        ]));
-        if let Some(email) = &customer.email {
-            request = request.email(email.clone());
-        }
-        if let Some(name) = &customer.name {
-            request = request.name(name.clone());
-        }
-        let call = self.transport.call();
-        let strategy = idempotent(&format!("customer-{}", customer.id))?;
-        let made = request.customize().request_strategy(strategy).send(&call).await.map_err(refused)?;
-        Ok(Answer { value: made.id.to_string(), request_id: call.request_id() })
-    }
-
     /// `POST /v1/payment_intents`, confirmed at once where the payment has a payment method.
     /// A decline is an answer: a failed payment.
     ///
@@ -69,12 +47,52 @@ impl Stripe {
     /// See [`ProviderError`].
     pub async fn create_payment(&self, new: &NewPayment<'_>) -> Result<Answer<ProviderPayment>, ProviderError> {
         let call = self.transport.call();
-        let strategy = idempotent(&new.idempotency_key)?;
-        match create_request(new).customize().request_strategy(strategy).send(&call).await {
+        match call.request(create_request(new).build(), Some(&new.idempotency_key)).await {
             Ok(intent) => Ok(Answer { value: read(&intent)?, request_id: call.request_id() }),
             Err(Refusal::Declined { error, request_id }) => declined(&error, request_id),
             Err(Refusal::Error(error)) => Err(error),
         }
+    }
+
+    /// `POST /v1/payment_intents/{id}/capture`: takes `amount` of what is held and releases the rest.
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn capture_payment(
+        &self,
+        provider_payment_id: &str,
+        amount: i64,
+        key: &str,
+    ) -> Result<Answer<ProviderPayment>, ProviderError> {
+        let call = self.transport.call();
+        let request = CapturePaymentIntent::new(provider_payment_id).amount_to_capture(amount);
+        let sent = call.request(request.build(), Some(key)).await;
+        Ok(Answer { value: read(&sent.map_err(refused)?)?, request_id: call.request_id() })
+    }
+
+    /// `POST /v1/payment_intents/{id}/cancel`
+    ///
+    /// # Errors
+    /// See [`ProviderError`].
+    pub async fn cancel_payment(
+        &self,
+        provider_payment_id: &str,
+        reason: Option<CancelReason>,
+        key: &str,
+    ) -> Result<Answer<ProviderPayment>, ProviderError> {
+        use CancelPaymentIntentCancellationReason as Reason;
+        let mut request = CancelPaymentIntent::new(provider_payment_id);
+        if let Some(reason) = reason {
+            request = request.cancellation_reason(match reason {
+                CancelReason::Duplicate => Reason::Duplicate,
+                CancelReason::Fraudulent => Reason::Fraudulent,
+                CancelReason::RequestedByCustomer => Reason::RequestedByCustomer,
+                CancelReason::Abandoned => Reason::Abandoned,
+            });
+        }
+        let call = self.transport.call();
+        let sent = call.request(request.build(), Some(key)).await;
+        Ok(Answer { value: read(&sent.map_err(refused)?)?, request_id: call.request_id() })
     }
 
     /// `GET /v1/payment_intents/{id}`. `None`: Stripe has no such object.
@@ -83,7 +101,8 @@ impl Stripe {
     /// See [`ProviderError`].
     pub async fn fetch_payment(&self, provider_payment_id: &str) -> Result<Option<ProviderPayment>, ProviderError> {
         let call = self.transport.call();
-        match RetrievePaymentIntent::new(provider_payment_id).customize().send(&call).await {
+        let request = RetrievePaymentIntent::new(provider_payment_id).expand(charge());
+        match call.request(request.build(), None).await {
             Ok(intent) => read(&intent).map(Some),
             Err(Refusal::Error(ProviderError::Rejected { failure, .. })) if failure.code == "resource_missing" => {
                 Ok(None)
@@ -105,17 +124,20 @@ impl Stripe {
         let id = id.to_string();
         let mut last: Option<String> = None;
         for _ in 0..LOOK_UP_PAGES_MAX {
-            let mut request = ListPaymentIntent::new().customer(stripe_customer_id).limit(100);
+            let mut request = ListPaymentIntent::new()
+                .customer(stripe_customer_id)
+                .limit(100)
+                .expand(vec!["data.latest_charge".to_owned()]);
             if let Some(last) = &last {
                 request = request.starting_after(last.clone());
             }
             let call = self.transport.call();
-            let page = request.customize().send(&call).await.map_err(refused)?;
-            if let Some(intent) = page.data.iter().find(|i| i.metadata.get(PAYMENT_ID_METADATA_KEY) == Some(&id)) {
+            let page = Page::read(call.request(request.build(), None).await.map_err(refused)?)?;
+            if let Some(intent) = page.with_metadata(PAYMENT_ID_METADATA_KEY, &id) {
                 return read(intent).map(Some);
             }
-            last = page.data.last().map(|intent| intent.id.to_string());
-            if !page.has_more {
+            last = page.next();
+            if last.is_none() {
                 break;
             }
         }
@@ -131,7 +153,14 @@ fn create_request(new: &NewPayment<'_>) -> CreatePaymentIntent {
     let mut automatic = CreatePaymentIntentAutomaticPaymentMethods::new(true);
     let mut request = CreatePaymentIntent::new(payment.money.minor, stripe_currency(payment.money))
         .customer(new.stripe_customer_id)
+        .expand(charge())
         .metadata(metadata);
+    if payment.capture_method == CaptureMethod::Manual {
+        request = request.capture_method(stripe_shared::PaymentIntentCaptureMethod::Manual);
+    }
+    if payment.off_session {
+        request = request.off_session(CreatePaymentIntentOffSession::Bool(true));
+    }
     if let Some(description) = &payment.description {
         request = request.description(description.clone());
     }
@@ -149,99 +178,105 @@ fn create_request(new: &NewPayment<'_>) -> CreatePaymentIntent {
     request.automatic_payment_methods(automatic)
 }
 
+/// The charge tells until when the money is held.
+fn charge() -> Vec<String> {
+    vec!["latest_charge".to_owned()]
+}
+
 fn stripe_currency(money: Money) -> stripe_types::Currency {
     let code = money.currency.code();
     code.parse().unwrap_or(stripe_types::Currency::Unknown(code))
 }
 
-fn idempotent(key: &str) -> Result<RequestStrategy, ProviderError> {
-    IdempotencyKey::new(key)
-        .map(RequestStrategy::Idempotent)
-        .map_err(|error| ProviderError::NotSent { source: CallError::Unreadable(error.to_string()), retry_after: None })
-}
-
-fn refused(refusal: Refusal) -> ProviderError {
+pub(super) fn refused(refusal: Refusal) -> ProviderError {
     match refusal {
         Refusal::Error(error) => error,
         Refusal::Declined { error, request_id } => {
-            ProviderError::Rejected { failure: failure_from_json(&error), request_id }
+            ProviderError::Rejected { failure: failure_from_json(&error), param: None, request_id }
         }
     }
 }
 
 /// 402: `error.payment_intent` is the PaymentIntent as the decline left it, for the payer to try again.
-fn declined(error: &serde_json::Value, request_id: Option<String>) -> Result<Answer<ProviderPayment>, ProviderError> {
-    let intent = error
-        .get("payment_intent")
-        .and_then(|intent| miniserde::json::from_str::<PaymentIntent>(&intent.to_string()).ok());
-    match intent {
+fn declined(error: &Value, request_id: Option<String>) -> Result<Answer<ProviderPayment>, ProviderError> {
+    match error.get("payment_intent") {
         Some(intent) => {
-            let mut value = read(&intent)?;
+            let mut value = read(intent)?;
             value.failure = Some(failure_from_json(error));
             Ok(Answer { value, request_id })
         }
-        None => Err(ProviderError::Rejected { failure: failure_from_json(error), request_id }),
+        None => Err(ProviderError::Rejected { failure: failure_from_json(error), param: None, request_id }),
     }
 }
 
-fn failure_from_json(error: &serde_json::Value) -> Failure {
-    let text = |key: &str| error.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+pub(super) fn failure_from_json(error: &Value) -> Failure {
     Failure {
-        code: text("code").or_else(|| text("type")).unwrap_or_else(|| "unknown".to_owned()),
-        decline_code: text("decline_code"),
-        message: text("message").unwrap_or_default(),
+        code: text(error, "code").or_else(|| text(error, "type")).unwrap_or_else(|| "unknown".to_owned()),
+        decline_code: text(error, "decline_code").map(shown),
+        message: text(error, "message").unwrap_or_default(),
+    }
+}
+
+/// The reader is the payer, who may be a thief: Stripe asks not to tell these. Source:
+/// <https://docs.stripe.com/declines/codes>.
+fn shown(decline_code: String) -> String {
+    match decline_code.as_str() {
+        "lost_card" | "stolen_card" | "merchant_blacklist" | "fraudulent" | "pickup_card" | "restricted_card" => {
+            "generic_decline".to_owned()
+        }
+        _ => decline_code,
     }
 }
 
 /// A PaymentIntent in our words.
-pub(super) fn read(intent: &PaymentIntent) -> Result<ProviderPayment, ProviderError> {
-    let unreadable = |what: &str| ProviderError::Unknown {
-        source: CallError::Unreadable(format!("{what} of {}", intent.id)),
-        look_up: false,
-    };
-    let failure = intent.last_payment_error.as_ref().map(|error| Failure {
-        code: error.code.as_ref().map_or_else(|| error.type_.to_string(), ToString::to_string),
-        decline_code: error.decline_code.clone(),
-        message: error.message.clone().unwrap_or_default(),
-    });
-    let status = match &intent.status {
-        PaymentIntentStatus::Succeeded => PaymentStatus::Succeeded,
-        PaymentIntentStatus::Canceled => PaymentStatus::Canceled,
-        PaymentIntentStatus::Processing => PaymentStatus::Processing,
-        PaymentIntentStatus::RequiresCapture => PaymentStatus::RequiresCapture,
-        PaymentIntentStatus::RequiresAction | PaymentIntentStatus::RequiresConfirmation => {
-            PaymentStatus::RequiresAction
-        }
+pub(super) fn read(intent: &Value) -> Result<ProviderPayment, ProviderError> {
+    let id = required(intent, "id")?;
+    let failure = intent.get("last_payment_error").filter(|error| error.is_object()).map(failure_from_json);
+    let status = match required(intent, "status")?.as_str() {
+        "succeeded" => PaymentStatus::Succeeded,
+        "canceled" => PaymentStatus::Canceled,
+        "processing" => PaymentStatus::Processing,
+        "requires_capture" => PaymentStatus::RequiresCapture,
+        "requires_action" | "requires_confirmation" => PaymentStatus::RequiresAction,
         // A decline leaves it waiting for another method: failed, and still payable.
-        PaymentIntentStatus::RequiresPaymentMethod if failure.is_some() => PaymentStatus::Failed,
-        PaymentIntentStatus::RequiresPaymentMethod => PaymentStatus::RequiresAction,
-        PaymentIntentStatus::Unknown(_) | _ => return Err(unreadable("the status")),
+        "requires_payment_method" if failure.is_some() => PaymentStatus::Failed,
+        "requires_payment_method" => PaymentStatus::RequiresAction,
+        other => return Err(unreadable(format!("the status {other} of {id}"))),
     };
-    let currency = intent.currency.to_string().parse().map_err(|_| unreadable("the currency"))?;
     Ok(ProviderPayment {
-        id: intent.id.to_string(),
         retryable: status == PaymentStatus::Failed,
         status,
-        money: Money { minor: intent.amount, currency },
-        amount_captured: intent.amount_received,
-        client_secret: intent.client_secret.clone().map(SecretString::from),
+        money: money(intent, "amount")?,
+        amount_capturable: integer(intent, "amount_capturable").unwrap_or(0),
+        amount_captured: integer(intent, "amount_received").unwrap_or(0),
+        payment_method: id_of(intent, "payment_method"),
+        client_secret: text(intent, "client_secret").map(SecretString::from),
         next_action: next_action(intent),
         failure: if status == PaymentStatus::Failed { failure } else { None },
+        // The charge is only there whole where it was asked for.
+        expires_at: intent
+            .pointer("/latest_charge/payment_method_details/card/capture_before")
+            .and_then(Value::as_i64)
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        created_at: time(intent, "created").unwrap_or_default(),
+        payment_id: metadata_id(intent, PAYMENT_ID_METADATA_KEY),
+        id,
     })
 }
 
 /// What the payer has to do, in Stripe's words where Stripe has any.
-fn next_action(intent: &PaymentIntent) -> Option<serde_json::Value> {
-    if let Some(action) = &intent.next_action {
-        let mut value = serde_json::json!({ "type": action.type_ });
-        if let Some(redirect) = &action.redirect_to_url {
-            value["redirect_to_url"] = serde_json::json!({ "url": redirect.url, "return_url": redirect.return_url });
+fn next_action(intent: &Value) -> Option<Value> {
+    if let Some(action) = intent.get("next_action").filter(|action| action.is_object()) {
+        let mut value = serde_json::json!({ "type": action["type"] });
+        if let Some(redirect) = action.get("redirect_to_url").filter(|redirect| redirect.is_object()) {
+            value["redirect_to_url"] =
+                serde_json::json!({ "url": redirect["url"], "return_url": redirect["return_url"] });
         }
         return Some(value);
     }
-    match intent.status {
-        PaymentIntentStatus::RequiresPaymentMethod => Some(serde_json::json!({ "type": "provide_payment_method" })),
-        PaymentIntentStatus::RequiresConfirmation => Some(serde_json::json!({ "type": "confirm" })),
+    match intent["status"].as_str() {
+        Some("requires_payment_method") => Some(serde_json::json!({ "type": "provide_payment_method" })),
+        Some("requires_confirmation") => Some(serde_json::json!({ "type": "confirm" })),
         _ => None,
     }
 }

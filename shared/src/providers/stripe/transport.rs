@@ -1,18 +1,20 @@
 //! The way a request goes to Stripe and what an answer means for the money.
 //!
-//! Not async-stripe's own client: that one opens a connection for each call, has no timeout, invents idempotency
+//! Requests are async-stripe's where it has a part that we use, and forms by Stripe's names otherwise; answers are read
+//! by the readers beside this file. Not async-stripe's own client: that one opens a connection for each call, has no timeout, invents idempotency
 //! keys and hides the headers that say whether a retry makes sense.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use stripe_client_core::{CustomizedStripeRequest, RequestStrategy, StripeClient, StripeClientErr, StripeMethod};
+use serde_json::Value;
+use stripe_client_core::{RequestBuilder, StripeMethod};
 
-use crate::domain::payment::Failure;
+use crate::domain::evidence::Failure;
 use crate::providers::{CallError, ProviderError, http};
 
 #[derive(Debug, Clone)]
@@ -56,35 +58,60 @@ pub(super) enum Refusal {
     Error(ProviderError),
 }
 
-impl StripeClientErr for Refusal {
-    /// A success that cannot be parsed: it was carried out, and we do not know as what.
-    fn deserialize_err(message: impl std::fmt::Display) -> Self {
-        Self::Error(ProviderError::Unknown { source: CallError::Unreadable(message.to_string()), look_up: true })
-    }
+/// A success that cannot be parsed: it was carried out, and we do not know as what.
+pub(super) fn unreadable(what: impl std::fmt::Display) -> ProviderError {
+    ProviderError::Unknown { source: CallError::Unreadable(what.to_string()), look_up: true }
 }
 
-impl StripeClient for Call<'_> {
-    type Err = Refusal;
-
-    async fn execute(&self, request: CustomizedStripeRequest) -> Result<Bytes, Refusal> {
-        let (request, overrides) = request.into_pieces();
+impl Call<'_> {
+    /// A request that async-stripe made. Gives the answer's JSON.
+    pub(super) async fn request(&self, request: RequestBuilder, key: Option<&str>) -> Result<Value, Refusal> {
         let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("{}/v1{}{query}", self.transport.base_url, request.path);
         let method = match request.method {
-            StripeMethod::Get => reqwest::Method::GET,
-            StripeMethod::Post => reqwest::Method::POST,
-            StripeMethod::Delete => reqwest::Method::DELETE,
+            StripeMethod::Get => Method::GET,
+            StripeMethod::Post => Method::POST,
+            StripeMethod::Delete => Method::DELETE,
         };
+        self.send(method, url, request.body, key).await
+    }
+
+    /// A request of which async-stripe has no part that we use. `form`: pairs by Stripe's bracketed names; of a GET
+    /// they are the query. Gives the answer's JSON.
+    pub(super) async fn form(
+        &self,
+        method: Method,
+        path: &str,
+        form: &[(String, String)],
+        key: Option<&str>,
+    ) -> Result<Value, Refusal> {
+        let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let url = format!("{}/v1{path}", self.transport.base_url);
+        let (url, body) = match method {
+            Method::POST => (url, Some(encoded)),
+            _ if encoded.is_empty() => (url, None),
+            _ => (format!("{url}?{encoded}"), None),
+        };
+        self.send(method, url, body, key).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<String>,
+        key: Option<&str>,
+    ) -> Result<Value, Refusal> {
         let mut builder = self
             .transport
             .http
             .request(method, url)
             .bearer_auth(self.transport.api_key.expose_secret())
             .header("Stripe-Version", super::api_version());
-        if let Some(RequestStrategy::Idempotent(key)) = &overrides.request_strategy {
-            builder = builder.header("Idempotency-Key", key.as_str());
+        if let Some(key) = key {
+            builder = builder.header("Idempotency-Key", key);
         }
-        if let Some(body) = request.body {
+        if let Some(body) = body {
             builder = builder.header("Content-Type", "application/x-www-form-urlencoded").body(body);
         }
         let response = builder.send().await.map_err(no_answer)?;
@@ -96,7 +123,10 @@ impl StripeClient for Call<'_> {
         let body = response.bytes().await.map_err(|error| {
             Refusal::Error(ProviderError::Unknown { source: CallError::Transport(error.without_url()), look_up: false })
         })?;
-        if (200..300).contains(&status) { Ok(body) } else { Err(refusal(status, &headers, &body, request_id)) }
+        if !(200..300).contains(&status) {
+            return Err(refusal(status, &headers, &body, request_id));
+        }
+        serde_json::from_slice(&body).map_err(|error| Refusal::Error(unreadable(error)))
     }
 }
 
@@ -135,12 +165,15 @@ fn refusal(status: u16, headers: &HeaderMap, body: &[u8], request_id: Option<Str
         400 if kind == "idempotency_error" => Refusal::Error(ProviderError::Unknown { source, look_up: true }),
         // 409: the first request under this key is still running. 424: a third party did not answer Stripe.
         409 | 424 => Refusal::Error(ProviderError::Unknown { source, look_up: false }),
+        // Not in Stripe's words: something on the way answered, and nobody knows what Stripe did.
+        400..500 if kind.is_empty() => Refusal::Error(ProviderError::Unknown { source, look_up: false }),
         400..500 => Refusal::Error(ProviderError::Rejected {
             failure: Failure {
                 code,
                 decline_code: None,
                 message: text("message").unwrap_or_else(|| format!("the provider answered {status}")),
             },
+            param: text("param"),
             request_id,
         }),
         _ => Refusal::Error(ProviderError::Unknown { source, look_up: replayed || do_not_retry }),
@@ -190,5 +223,7 @@ mod tests {
         assert_eq!(verdict(500, &[("stripe-should-retry", "false")], "{}"), "unknown: look up");
         assert_eq!(verdict(500, &[("idempotent-replayed", "true")], "{}"), "unknown: look up");
         assert_eq!(verdict(302, &[], ""), "unknown");
+        assert_eq!(verdict(404, &[], "<html>"), "unknown", "a gateway's words are not Stripe's");
+        assert_eq!(verdict(413, &[], "{}"), "unknown");
     }
 }
