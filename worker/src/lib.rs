@@ -3,11 +3,14 @@
 //! - [`registry`]: the list of jobs.
 //! - [`jobs`]: one file a job, each in three phases.
 //! - [`runner`]: what all jobs share: the lease, the phases, the end.
+//! - [`creation`], [`change`]: what those jobs share that create something at Stripe, or change it.
 //! - [`lane`]: apalis, one supervised loop a lane.
 //! - [`loops`]: what runs beside the jobs: relay, lease renewal, the sweep of Redis.
 
+pub mod change;
 pub mod config;
 pub mod context;
+pub mod creation;
 pub mod jobs;
 pub mod lane;
 pub mod loops;

@@ -13,10 +13,11 @@
 use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
-use shared::domain::ids::{JobId, PaymentId};
+use shared::domain::evidence::IllegalTransition;
+use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lease, backoff};
-use shared::domain::payment::IllegalTransition;
 use shared::store::jobs::{self, Ended, Ending};
+use uuid::Uuid;
 
 use crate::context::Context;
 use crate::registry;
@@ -26,11 +27,11 @@ pub trait Job {
     type Prepared: Send + Sync;
     type Outcome: Send;
 
-    /// Reads what the call needs. `None`: nothing is left to do, the job is done.
+    /// Reads what the call needs.
     fn prepare(
         txn: &DatabaseTransaction,
         lease: &Lease,
-    ) -> impl Future<Output = Result<Option<Self::Prepared>, JobError>> + Send;
+    ) -> impl Future<Output = Result<Preparation<Self::Prepared>, JobError>> + Send;
 
     /// Talks to the provider, never to the database.
     fn call(context: &Context, prepared: &Self::Prepared) -> impl Future<Output = Self::Outcome> + Send;
@@ -44,21 +45,42 @@ pub trait Job {
     ) -> impl Future<Output = Result<Recorded, JobError>> + Send;
 }
 
+/// What [`Job::prepare`] found.
+#[derive(Debug)]
+pub enum Preparation<T> {
+    Ready(T),
+    /// Nothing is left to do; what was to be written is written.
+    Done,
+    /// Something else must happen first: come back after this time.
+    NotYet(Duration),
+}
+
 /// What [`Job::record`] has written.
 #[derive(Debug)]
 pub struct Recorded {
     pub ending: Ending,
-    /// The payment that changed, whose waiters are woken after the commit.
-    pub changed: Option<PaymentId>,
+    /// The ids of what changed, whose waiters are woken after the commit.
+    pub changed: Vec<Uuid>,
 }
+
+/// A statement or a commit that takes longer comes from a dead connection. Longer than Postgres' own limit of a statement.
+const PHASE_MAX: Duration = Duration::from_secs(15);
+/// How often a job that was overtaken begins again at once; after that the relay brings it back.
+const ROUNDS_MAX: usize = 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     #[error("the database")]
     Database(#[from] DbErr),
     /// Somebody else wrote first: begin again with what they wrote.
-    #[error("the payment changed meanwhile")]
+    #[error("its subject changed meanwhile")]
     Stale,
+    /// It cannot be written now; it may be later.
+    #[error("{0}")]
+    Conflict(String),
+    /// Postgres did not answer in time.
+    #[error("the database did not answer within {PHASE_MAX:?}")]
+    NoAnswer,
     /// What happened contradicts what is recorded: a person must look.
     #[error("a contradiction")]
     Contradiction(#[from] IllegalTransition),
@@ -72,18 +94,31 @@ pub enum JobError {
 
 /// Leases the job and runs it. Never fails: what goes wrong is written to the job, or happens again after the lease.
 pub async fn run(context: &Context, job_id: JobId) {
+    for _ in 0..ROUNDS_MAX {
+        if !run_once(context, job_id).await {
+            return;
+        }
+    }
+}
+
+/// One lease of the job. Whether it wants to go on at once.
+async fn run_once(context: &Context, job_id: JobId) -> bool {
     let leased = async {
         let txn = context.db.begin().await?;
         let lease = jobs::lease(&txn, job_id, &context.worker).await?;
         Ok::<_, DbErr>(lease.map(|lease| (txn, lease)))
     };
-    let (txn, lease) = match leased.await {
-        Ok(Some(leased)) => leased,
+    let (txn, lease) = match tokio::time::timeout(PHASE_MAX, leased).await {
+        Ok(Ok(Some(leased))) => leased,
         // Done already, or in other hands: a ring too many.
-        Ok(None) => return,
-        Err(error) => {
+        Ok(Ok(None)) => return false,
+        Ok(Err(error)) => {
             tracing::warn!(%error, job.id = %job_id, "not leased; the relay will ring again");
-            return;
+            return false;
+        }
+        Err(_) => {
+            tracing::warn!(job.id = %job_id, "not leased in time; the relay will ring again");
+            return false;
         }
     };
     let _held = context.hold(lease.job_id, lease.attempts);
@@ -91,43 +126,60 @@ pub async fn run(context: &Context, job_id: JobId) {
         Some(kind) => registry::dispatch(context, txn, kind, &lease).await,
         None => {
             tracing::warn!(job.kind = lease.kind, "a kind this release does not know; left for a newer one");
-            snooze(txn, &lease).await
+            snooze(txn, &lease, Duration::from_secs(30)).await.map(|()| false)
         }
     };
-    if let Err(error) = result {
-        fail(context, &lease, &error).await;
+    match result {
+        Ok(again) => again,
+        Err(error) => {
+            let again = matches!(error, JobError::Stale);
+            fail(context, &lease, &error).await;
+            again
+        }
     }
 }
 
-/// The phases of one job; `txn` holds the lease just taken.
+/// The phases of one job; `txn` holds the lease just taken. Whether the job wants to go on at once.
 pub(crate) async fn three_phases<J: Job>(
     context: &Context,
     txn: DatabaseTransaction,
     lease: &Lease,
-) -> Result<(), JobError> {
-    match prepare::<J>(txn, lease).await? {
+) -> Result<bool, JobError> {
+    match bounded(prepare::<J>(txn, lease)).await? {
         Some(prepared) => {
             let outcome = J::call(context, &prepared).await;
-            record::<J>(context, lease, prepared, outcome).await
+            bounded(record::<J>(context, lease, prepared, outcome)).await
         }
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 
-/// Phase one, committed. `None`: there was nothing left to do, and the job is done.
+async fn bounded<T>(phase: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+    tokio::time::timeout(PHASE_MAX, phase).await.unwrap_or(Err(JobError::NoAnswer))
+}
+
+/// Phase one, committed. `None`: there is nothing to call, and the job has ended or waits.
 ///
 /// # Errors
 /// See [`JobError`]; then nothing is written, also not the lease.
 pub async fn prepare<J: Job>(txn: DatabaseTransaction, lease: &Lease) -> Result<Option<J::Prepared>, JobError> {
-    let prepared = J::prepare(&txn, lease).await?;
-    if prepared.is_none() && jobs::end(&txn, lease, &Ending::Done).await? == Ended::LeaseLost {
-        return Err(JobError::LeaseLost);
+    match J::prepare(&txn, lease).await? {
+        Preparation::Ready(prepared) => {
+            txn.commit().await?;
+            Ok(Some(prepared))
+        }
+        Preparation::NotYet(delay) => snooze(txn, lease, delay).await.map(|()| None),
+        Preparation::Done => match jobs::end(&txn, lease, &Ending::Done).await? {
+            Ended::As(_) => {
+                txn.commit().await?;
+                Ok(None)
+            }
+            Ended::LeaseLost => Err(JobError::LeaseLost),
+        },
     }
-    txn.commit().await?;
-    Ok(prepared)
 }
 
-/// Phase three: all of it, or nothing if the lease was lost meanwhile.
+/// Phase three: all of it, or nothing if the lease was lost meanwhile. Whether the job wants to go on at once.
 ///
 /// # Errors
 /// See [`JobError`]; then nothing is written.
@@ -136,14 +188,14 @@ pub async fn record<J: Job>(
     lease: &Lease,
     prepared: J::Prepared,
     outcome: J::Outcome,
-) -> Result<(), JobError> {
+) -> Result<bool, JobError> {
     let txn = context.db.begin().await?;
     let recorded = J::record(&txn, lease, prepared, outcome).await?;
     let Ended::As(state) = jobs::end(&txn, lease, &recorded.ending).await? else {
         return Err(JobError::LeaseLost);
     };
     txn.commit().await?;
-    if let Some(changed) = recorded.changed {
+    for changed in recorded.changed {
         context.ringer.announce(changed);
     }
     match (&recorded.ending, state) {
@@ -155,11 +207,11 @@ pub async fn record<J: Job>(
         }
         _ => tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, state, "the job ended"),
     }
-    Ok(())
+    Ok(matches!(recorded.ending, Ending::Snooze { delay: Duration::ZERO }))
 }
 
-async fn snooze(txn: DatabaseTransaction, lease: &Lease) -> Result<(), JobError> {
-    match jobs::end(&txn, lease, &Ending::Snooze { delay: Duration::from_secs(30) }).await? {
+async fn snooze(txn: DatabaseTransaction, lease: &Lease, delay: Duration) -> Result<(), JobError> {
+    match jobs::end(&txn, lease, &Ending::Snooze { delay }).await? {
         Ended::As(_) => Ok(txn.commit().await?),
         Ended::LeaseLost => Err(JobError::LeaseLost),
     }
@@ -173,12 +225,17 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, "the lease was lost; nothing was recorded");
             return;
         }
-        // Nothing is wrong: two events of one payment came at once.
+        // Nothing is wrong: two pieces of news of one thing came at once.
         JobError::Stale => {
-            tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, "the payment changed meanwhile; beginning again");
+            tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, "its subject changed meanwhile; beginning again");
             Ending::Snooze { delay: Duration::ZERO }
         }
-        JobError::Database(_) => {
+        // Not the job's fault, and its last attempt may have had the answer: none is spent.
+        JobError::Database(_) | JobError::NoAnswer => {
+            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, error = text, "the database failed the job; it will run again");
+            Ending::Snooze { delay: retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30)) }
+        }
+        JobError::Conflict(_) => {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "the job will run again");
             Ending::Retry { delay: retry_delay(lease), error: text }
         }
@@ -197,7 +254,7 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
         }
         Ok::<_, DbErr>(())
     };
-    if let Err(error) = written.await {
+    if let Err(error) = bounded(async { written.await.map_err(JobError::from) }).await {
         tracing::warn!(%error, job.id = %lease.job_id, "the failure was not written; the lease runs out by itself");
     }
 }

@@ -1,4 +1,12 @@
 //! One file a job.
 
 pub mod apply_stripe_event;
+pub mod change_dispute;
+pub mod change_payment;
+pub mod change_subscription;
 pub mod create_payment;
+pub mod create_refund;
+pub mod create_setup;
+pub mod create_subscription;
+pub mod remove_payment_method;
+pub mod update_customer;

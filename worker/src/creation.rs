@@ -1,0 +1,281 @@
+//! What all jobs share that create something at Stripe: its customer first, one key, what an answer teaches.
+//!
+//! If we crash: before the call, nothing was sent. During or after it, the next run sends the same request under the
+//! same key and Stripe answers as it did the first time; past the life of the key it is looked up instead. An event
+//! that settles the thing meanwhile leaves the job nothing to do.
+
+use std::time::Duration;
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use shared::domain::customer::Customer;
+use shared::domain::evidence::Evidence;
+use shared::domain::ids::CustomerId;
+use shared::domain::job::Lease;
+use shared::providers::stripe::{Answer, KEY_LIFETIME};
+use shared::providers::{CallError, ProviderError};
+use shared::store::attempts::{self, Attempt, AttemptOutcome};
+use shared::store::jobs::Ending;
+use shared::store::{customers, provider_events};
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
+
+/// A job that creates something at Stripe.
+pub trait Creation {
+    /// The name of the job.
+    const NAME: &'static str;
+    type Subject: Send + Sync;
+    /// The thing as Stripe describes it.
+    type Seen: Send + Sync;
+
+    /// The subject, while it is still to be created.
+    fn load(
+        txn: &DatabaseTransaction,
+        id: Uuid,
+    ) -> impl Future<Output = Result<Option<Self::Subject>, JobError>> + Send;
+
+    /// Whose Stripe customer it is made for; `None` where it needs none.
+    fn customer(subject: &Self::Subject) -> Option<CustomerId>;
+
+    fn send(
+        context: &Context,
+        subject: &Self::Subject,
+        stripe_customer_id: &str,
+        key: &str,
+    ) -> impl Future<Output = Result<Answer<Self::Seen>, ProviderError>> + Send;
+
+    /// Looks for it by our id.
+    fn find(
+        context: &Context,
+        subject: &Self::Subject,
+        stripe_customer_id: &str,
+    ) -> impl Future<Output = Result<Option<Self::Seen>, ProviderError>> + Send;
+
+    /// For people: what an answer says.
+    fn describe(seen: &Self::Seen) -> String;
+
+    /// Reads it again, applies the evidence (`None`: nothing was learnt), writes it and the step. Gives what changed.
+    fn apply(
+        txn: &DatabaseTransaction,
+        subject: &Self::Subject,
+        evidence: Option<Evidence<Self::Seen>>,
+        detail: String,
+    ) -> impl Future<Output = Result<Vec<Uuid>, JobError>> + Send;
+}
+
+pub enum Prepared<T> {
+    /// The user has no Stripe customer yet: it is made in a run of its own, so that every try names the same one.
+    NeedsCustomer(T, Customer),
+    Ready(T, Attempt),
+}
+
+pub enum Outcome<S> {
+    Customer(Result<Answer<String>, ProviderError>),
+    Object(Result<Answer<S>, ProviderError>),
+}
+
+impl<C: Creation> Job for C {
+    type Prepared = Prepared<C::Subject>;
+    type Outcome = Outcome<C::Seen>;
+
+    async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Self::Prepared>, JobError> {
+        let Some(subject) = C::load(txn, lease.subject_id).await? else {
+            return Ok(Preparation::Done);
+        };
+        let stripe_customer_id = match C::customer(&subject) {
+            None => None,
+            Some(id) => {
+                let customer = customers::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
+                match customer.stripe_customer_id {
+                    Some(id) => Some(id),
+                    // Also where an attempt is open: it keeps the customer that it was opened for.
+                    None => match attempts::find_open(txn, lease.job_id, C::NAME).await? {
+                        Some(attempt) => attempt.stripe_customer_id,
+                        None => return Ok(Preparation::Ready(Prepared::NeedsCustomer(subject, customer))),
+                    },
+                }
+            }
+        };
+        let attempt = attempts::open(txn, lease.job_id, C::NAME, stripe_customer_id.as_deref()).await?;
+        Ok(Preparation::Ready(Prepared::Ready(subject, attempt)))
+    }
+
+    async fn call(context: &Context, prepared: &Self::Prepared) -> Self::Outcome {
+        match prepared {
+            Prepared::NeedsCustomer(_, customer) => {
+                let key = format!("customer-{}-{}", customer.id, customer.stripe_generation);
+                Outcome::Customer(context.stripe.create_customer(customer, &key).await)
+            }
+            Prepared::Ready(subject, attempt) => {
+                let customer = attempt.stripe_customer_id.as_deref().unwrap_or_default();
+                let key = attempt.id.to_string();
+                let send = C::send(context, subject, customer, &key);
+                let find = C::find(context, subject, customer);
+                Outcome::Object(send_or_find(attempt, send, find).await)
+            }
+        }
+    }
+
+    async fn record(
+        txn: &DatabaseTransaction,
+        lease: &Lease,
+        prepared: Self::Prepared,
+        outcome: Self::Outcome,
+    ) -> Result<Recorded, JobError> {
+        match (prepared, outcome) {
+            (Prepared::NeedsCustomer(subject, customer), Outcome::Customer(result)) => {
+                record_customer::<C>(txn, lease, &subject, &customer, result).await
+            }
+            (Prepared::Ready(subject, attempt), Outcome::Object(result)) => {
+                record_object::<C>(txn, lease, &subject, &attempt, result).await
+            }
+            // The call answers what was prepared.
+            (Prepared::NeedsCustomer(..) | Prepared::Ready(..), _) => Err(JobError::Stale),
+        }
+    }
+}
+
+async fn record_customer<C: Creation>(
+    txn: &DatabaseTransaction,
+    lease: &Lease,
+    subject: &C::Subject,
+    customer: &Customer,
+    result: Result<Answer<String>, ProviderError>,
+) -> Result<Recorded, JobError> {
+    let error = match result {
+        Ok(answer) => {
+            customers::set_stripe_customer(txn, customer.id, customer.stripe_generation, &answer.value).await?;
+            let ending = Ending::Snooze { delay: Duration::ZERO };
+            return Ok(Recorded { ending, changed: Vec::new() });
+        }
+        Err(ProviderError::Rejected { failure, .. }) => {
+            let detail = format!("Stripe refused the customer: {}", failure.code);
+            let changed = C::apply(txn, subject, Some(Evidence::Refused(failure)), detail).await?;
+            return Ok(Recorded { ending: Ending::Done, changed });
+        }
+        Err(error) => error,
+    };
+    if let ProviderError::Unknown { look_up: true, .. } = &error {
+        // The failure is stored under the key. A customer moves no money: another one may be made under the next.
+        customers::skip_generation(txn, customer.id, customer.stripe_generation).await?;
+    }
+    let detail = format!("try {}: no Stripe customer yet; {}", lease.attempts, next_words(lease));
+    let changed = C::apply(txn, subject, None, detail).await?;
+    Ok(Recorded { ending: retry(lease, &error), changed })
+}
+
+async fn record_object<C: Creation>(
+    txn: &DatabaseTransaction,
+    lease: &Lease,
+    subject: &C::Subject,
+    attempt: &Attempt,
+    result: Result<Answer<C::Seen>, ProviderError>,
+) -> Result<Recorded, JobError> {
+    if let (Some(customer), Some(pinned)) = (C::customer(subject), attempt.stripe_customer_id.as_deref())
+        && result.as_ref().is_err_and(is_customer_gone)
+    {
+        // A certain refusal: nothing was made under this key. The next customer gets an attempt of its own.
+        customers::forget_stripe_customer(txn, customer, pinned).await?;
+        attempts::close(txn, attempt.id, AttemptOutcome::Rejected, None, Some("the customer is gone at Stripe"))
+            .await?;
+        let detail = "the customer was deleted at Stripe; making another".to_owned();
+        let changed = C::apply(txn, subject, None, detail).await?;
+        let error = format!("{pinned} is gone at Stripe");
+        return Ok(Recorded { ending: Ending::Retry { delay: Duration::ZERO, error }, changed });
+    }
+    let (evidence, attempt_outcome, ending, detail, request_id, error) = match result {
+        Ok(Answer { value, request_id }) => {
+            let detail = C::describe(&value);
+            (Some(Evidence::Created(value)), AttemptOutcome::Done, Ending::Done, detail, request_id, None)
+        }
+        Err(ProviderError::Rejected { failure, request_id, .. }) => {
+            let (detail, error) = (format!("Stripe refused: {}", failure.code), Some(failure.code.clone()));
+            (Some(Evidence::Refused(failure)), AttemptOutcome::Rejected, Ending::Done, detail, request_id, error)
+        }
+        Err(error) => {
+            let (evidence, outcome, what) = match &error {
+                ProviderError::NotSent { .. } => (None, AttemptOutcome::NotSent, "Stripe did not take the request"),
+                ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => {
+                    (Some(Evidence::OutcomeUnknown), AttemptOutcome::Unknown, "the outcome is unknown")
+                }
+            };
+            let detail = format!("try {}: {what}; {}", lease.attempts, next_words(lease));
+            (evidence, outcome, retry(lease, &error), detail, None, Some(error.chain()))
+        }
+    };
+    let changed = C::apply(txn, subject, evidence, detail).await?;
+    attempts::close(txn, attempt.id, attempt_outcome, request_id.as_deref(), error.as_deref()).await?;
+    Ok(Recorded { ending, changed })
+}
+
+fn is_customer_gone(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Rejected { failure, param, .. }
+        if failure.code == "resource_missing" && param.as_deref() == Some("customer"))
+}
+
+fn next_words(lease: &Lease) -> &'static str {
+    if lease.attempts >= lease.max_attempts { "a person must look" } else { "trying again" }
+}
+
+/// Again later, not before the provider wants it.
+pub(crate) fn retry(lease: &Lease, error: &ProviderError) -> Ending {
+    let at_least = match error {
+        ProviderError::NotSent { retry_after, .. } => retry_after.unwrap_or_default(),
+        ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => Duration::ZERO,
+    };
+    Ending::Retry { delay: retry_delay(lease).max(at_least), error: error.chain() }
+}
+
+/// Sends the request; where sending cannot tell, looks the thing up. Only one of the futures may ever be polled.
+async fn send_or_find<S>(
+    attempt: &Attempt,
+    send: impl Future<Output = Result<Answer<S>, ProviderError>> + Send,
+    find: impl Future<Output = Result<Option<S>, ProviderError>> + Send,
+) -> Result<Answer<S>, ProviderError> {
+    let found = |value| Answer { value, request_id: None };
+    if attempt.age_now() > KEY_LIFETIME {
+        // The key may be forgotten: sending it again could do it again.
+        return match find.await {
+            Ok(Some(seen)) => Ok(found(seen)),
+            Ok(None) => Err(unreadable("the key is too old to be sent again, and nothing was found")),
+            Err(error) => Err(still_unknown(error)),
+        };
+    }
+    match send.await {
+        Err(ProviderError::Unknown { source, look_up: true }) => match find.await {
+            Ok(Some(seen)) => Ok(found(seen)),
+            Ok(None) | Err(_) => Err(ProviderError::Unknown { source, look_up: true }),
+        },
+        other => other,
+    }
+}
+
+pub(crate) fn unreadable(text: &str) -> ProviderError {
+    ProviderError::Unknown { source: CallError::Unreadable(text.to_owned()), look_up: true }
+}
+
+/// A failed look-up tells nothing about what it looked for.
+pub(crate) fn still_unknown(error: ProviderError) -> ProviderError {
+    match error {
+        ProviderError::NotSent { source, .. } | ProviderError::Unknown { source, .. } => {
+            ProviderError::Unknown { source, look_up: true }
+        }
+        ProviderError::Rejected { failure, .. } => unreadable(&format!("the look-up was refused: {}", failure.code)),
+    }
+}
+
+/// From now on we know that `object` (an id of the provider's) is ours: events that were put aside as not ours are
+/// taken up again. Nothing, if it was known before.
+pub(crate) async fn known_from_now_on(
+    txn: &DatabaseTransaction,
+    before: Option<&str>,
+    object: Option<&str>,
+) -> Result<(), DbErr> {
+    if let (None, Some(object)) = (before, object) {
+        // Whoever puts an event aside holds this lock: it is either seen here, or sees what we wrote.
+        provider_events::lock_object(txn, object).await?;
+        provider_events::reopen(txn, object).await?;
+    }
+    Ok(())
+}

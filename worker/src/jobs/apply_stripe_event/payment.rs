@@ -1,0 +1,42 @@
+//! `payment_intent.*`
+
+use chrono::Utc;
+use sea_orm::DatabaseTransaction;
+use shared::domain::evidence::Evidence;
+use shared::domain::payment::{Payment, ProviderPayment};
+use shared::domain::timeline::{Actor, Step};
+use shared::store::{Saved, payments};
+use uuid::Uuid;
+
+use super::News;
+use crate::creation::known_from_now_on;
+use crate::runner::JobError;
+
+pub(super) async fn record(
+    txn: &DatabaseTransaction,
+    news: &News<'_>,
+    before: &Payment,
+    seen: ProviderPayment,
+) -> Result<Vec<Uuid>, JobError> {
+    let after = before.apply(Evidence::Observed(seen), Utc::now())?;
+    let changed = after.differs_from(before);
+    if changed && payments::save(txn, before, &after).await? == Saved::Stale {
+        return Err(JobError::Stale);
+    }
+    add_step(txn, news, &after, news.event_type.to_owned()).await?;
+    let known = after.provider_payment_id.as_deref();
+    known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
+    Ok(if changed { vec![before.id.0] } else { Vec::new() })
+}
+
+/// A step in the timeline that the event caused.
+pub(super) async fn add_step(
+    txn: &DatabaseTransaction,
+    news: &News<'_>,
+    payment: &Payment,
+    detail: String,
+) -> Result<(), JobError> {
+    let cause = news.event.provider_event_id.clone();
+    let step = Step { status: payment.status, actor: Actor::Webhook, cause, detail };
+    Ok(payments::add_step(txn, payment.id, &step).await?)
+}

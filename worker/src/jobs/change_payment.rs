@@ -1,0 +1,136 @@
+//! `change_payment`: captures or cancels a payment at Stripe, as its last operation wants.
+//!
+//! If we crash: see [`crate::change`].
+
+use chrono::Utc;
+use sea_orm::DatabaseTransaction;
+use shared::domain::evidence::{Evidence, Failure};
+use shared::domain::ids::PaymentId;
+use shared::domain::job::Lease;
+use shared::domain::operation::{Operation, OperationOutcome};
+use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderPayment};
+use shared::domain::timeline::{Actor, Step};
+use shared::domain::transitions::Transitions as _;
+use shared::store::attempts::{self, Attempt};
+use shared::store::{Saved, payments};
+
+use crate::change::{Changed, Verdict, carry_out, patience};
+use crate::context::Context;
+use crate::runner::{Job, JobError, Preparation, Recorded};
+
+const NAME: &str = "change_payment";
+
+pub struct ChangePayment;
+
+pub struct Prepared {
+    payment: Payment,
+    provider_payment_id: String,
+    operation: Operation<PaymentWish>,
+    attempt: Attempt,
+}
+
+impl Job for ChangePayment {
+    type Prepared = Prepared;
+    type Outcome = Changed<ProviderPayment>;
+
+    async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
+        let payment = payments::find_for_job(txn, PaymentId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
+        let operation = match &payment.last_operation {
+            Some(operation) if operation.id == lease.job_id && operation.is_pending() => operation.clone(),
+            Some(_) | None => return Ok(Preparation::Done),
+        };
+        match payment.provider_payment_id.clone() {
+            Some(provider_payment_id) => {
+                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
+                Ok(Preparation::Ready(Prepared { payment, provider_payment_id, operation, attempt }))
+            }
+            None if payment.status == PaymentStatus::Pending => {
+                Ok(Preparation::NotYet(patience(operation.requested_at)))
+            }
+            None => {
+                // It was never made: there is nothing to cancel.
+                let code = "payment_not_made".to_owned();
+                let message = "The payment was refused before it was made.".to_owned();
+                let failure = Failure { code, decline_code: None, message };
+                let mut after = payment.clone();
+                after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
+                match payments::save(txn, &payment, &after).await? {
+                    Saved::Saved => Ok(Preparation::Done),
+                    Saved::Stale => Err(JobError::Stale),
+                }
+            }
+        }
+    }
+
+    async fn call(context: &Context, prepared: &Prepared) -> Changed<ProviderPayment> {
+        let (id, key) = (prepared.provider_payment_id.as_str(), prepared.attempt.id.to_string());
+        let read = context.stripe.fetch_payment(id);
+        match &prepared.operation.wanted {
+            PaymentWish::Capture { amount } => {
+                let send = context.stripe.capture_payment(id, *amount, &key);
+                let amount = *amount;
+                carry_out(&prepared.attempt, send, read, move |seen| captured(seen, amount)).await
+            }
+            PaymentWish::Cancel { reason } => {
+                let send = context.stripe.cancel_payment(id, *reason, &key);
+                carry_out(&prepared.attempt, send, read, canceled).await
+            }
+        }
+    }
+
+    async fn record(
+        txn: &DatabaseTransaction,
+        lease: &Lease,
+        prepared: Prepared,
+        outcome: Changed<ProviderPayment>,
+    ) -> Result<Recorded, JobError> {
+        let before = payments::find_for_job(txn, prepared.payment.id).await?.ok_or(JobError::SubjectGone)?;
+        let detail = outcome.describe(lease, what(&prepared.operation.wanted));
+        let ending = outcome.ending(lease);
+        let error = outcome.error.as_ref().map(shared::providers::ProviderError::chain);
+        let mut after = before.clone();
+        if let Some(seen) = outcome.seen {
+            // What is not final may be older than what was written meanwhile.
+            if before.version != prepared.payment.version && !seen.status.is_final() {
+                return Err(JobError::Stale);
+            }
+            after = before.apply(Evidence::Observed(seen), Utc::now())?;
+        }
+        after.last_operation = match outcome.operation {
+            OperationOutcome::Done => Some(prepared.operation.ended(None, Utc::now())),
+            OperationOutcome::Refused(failure) => Some(prepared.operation.ended(Some(failure), Utc::now())),
+            OperationOutcome::Open => after.last_operation,
+        };
+        if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
+            return Err(JobError::Stale);
+        }
+        let step = Step { status: after.status, actor: Actor::Job, cause: NAME.to_owned(), detail };
+        payments::add_step(txn, before.id, &step).await?;
+        let request_id = outcome.request_id.as_deref();
+        attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
+        Ok(Recorded { ending, changed: vec![before.id.0] })
+    }
+}
+
+fn what(wanted: &PaymentWish) -> &'static str {
+    match wanted {
+        PaymentWish::Capture { .. } => "capture",
+        PaymentWish::Cancel { .. } => "cancel",
+    }
+}
+
+fn captured(seen: &ProviderPayment, amount: i64) -> Verdict {
+    match seen.status {
+        PaymentStatus::Succeeded if seen.amount_captured == amount => Verdict::Done,
+        status if status.is_final() => Verdict::Overtaken,
+        _ => Verdict::Open,
+    }
+}
+
+fn canceled(seen: &ProviderPayment) -> Verdict {
+    match seen.status {
+        PaymentStatus::Canceled => Verdict::Done,
+        status if status.is_final() => Verdict::Overtaken,
+        _ => Verdict::Open,
+    }
+}

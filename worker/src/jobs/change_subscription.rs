@@ -1,0 +1,155 @@
+//! `change_subscription`: updates or ends a subscription at Stripe, as its last operation wants.
+//!
+//! If we crash: see [`crate::change`]. An update sends the same absolute values again and needs no key: the answer
+//! stored under one would show the subscription as it was before a renewal.
+
+use chrono::Utc;
+use sea_orm::DatabaseTransaction;
+use shared::domain::evidence::{Evidence, Failure};
+use shared::domain::ids::SubscriptionId;
+use shared::domain::job::Lease;
+use shared::domain::operation::{Operation, OperationOutcome};
+use shared::domain::subscription::{
+    ProviderSubscription, Subscription, SubscriptionChange, SubscriptionStatus, SubscriptionWish,
+};
+use shared::domain::transitions::Transitions as _;
+use shared::providers::ProviderError;
+use shared::providers::stripe::Answer;
+use shared::store::attempts::{self, Attempt};
+use shared::store::{Saved, subscriptions};
+
+use crate::change::{Changed, Verdict, carry_out, patience};
+use crate::context::Context;
+use crate::runner::{Job, JobError, Preparation, Recorded};
+
+pub struct ChangeSubscription;
+
+pub struct Prepared {
+    subscription: Subscription,
+    provider_subscription_id: String,
+    operation: Operation<SubscriptionWish>,
+    attempt: Attempt,
+}
+
+impl Job for ChangeSubscription {
+    type Prepared = Prepared;
+    type Outcome = Changed<ProviderSubscription>;
+
+    async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
+        let id = SubscriptionId(lease.subject_id);
+        let subscription = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
+        let operation = match &subscription.last_operation {
+            Some(operation) if operation.id == lease.job_id && operation.is_pending() => operation.clone(),
+            Some(_) | None => return Ok(Preparation::Done),
+        };
+        match subscription.provider_subscription_id.clone() {
+            Some(provider_subscription_id) => {
+                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
+                Ok(Preparation::Ready(Prepared { subscription, provider_subscription_id, operation, attempt }))
+            }
+            None if subscription.status == SubscriptionStatus::Pending => {
+                Ok(Preparation::NotYet(patience(operation.requested_at)))
+            }
+            None => {
+                let code = "subscription_not_made".to_owned();
+                let message = "The subscription was refused before it was made.".to_owned();
+                let failure = Failure { code, decline_code: None, message };
+                let mut after = subscription.clone();
+                after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
+                match subscriptions::save(txn, &subscription, &after).await? {
+                    Saved::Saved => Ok(Preparation::Done),
+                    Saved::Stale => Err(JobError::Stale),
+                }
+            }
+        }
+    }
+
+    async fn call(context: &Context, prepared: &Prepared) -> Changed<ProviderSubscription> {
+        let id = prepared.provider_subscription_id.as_str();
+        let read = context.stripe.fetch_subscription(id);
+        match &prepared.operation.wanted {
+            SubscriptionWish::Update(change) => {
+                let send = update(context, &prepared.subscription, change);
+                let change = change.clone();
+                carry_out(&prepared.attempt, send, read, move |seen| updated(seen, &change)).await
+            }
+            SubscriptionWish::Cancel => {
+                let send = context.stripe.cancel_subscription(id);
+                carry_out(&prepared.attempt, send, read, ended).await
+            }
+        }
+    }
+
+    async fn record(
+        txn: &DatabaseTransaction,
+        lease: &Lease,
+        prepared: Prepared,
+        outcome: Changed<ProviderSubscription>,
+    ) -> Result<Recorded, JobError> {
+        let id = prepared.subscription.id;
+        let before = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
+        let ending = outcome.ending(lease);
+        let error = outcome.error.as_ref().map(ProviderError::chain);
+        let mut after = before.clone();
+        if let Some(seen) = outcome.seen {
+            // What is not final may be older than what was written meanwhile.
+            if before.version != prepared.subscription.version && !seen.status.is_final() {
+                return Err(JobError::Stale);
+            }
+            after = before.apply(Evidence::Observed(seen), Utc::now())?;
+        }
+        after.last_operation = match outcome.operation {
+            OperationOutcome::Done => {
+                if let SubscriptionWish::Update(SubscriptionChange { metadata: Some(metadata), .. }) =
+                    &prepared.operation.wanted
+                {
+                    after.metadata.clone_from(metadata);
+                }
+                Some(prepared.operation.ended(None, Utc::now()))
+            }
+            OperationOutcome::Refused(failure) => Some(prepared.operation.ended(Some(failure), Utc::now())),
+            OperationOutcome::Open => after.last_operation,
+        };
+        if after.differs_from(&before) && subscriptions::save(txn, &before, &after).await? == Saved::Stale {
+            return Err(JobError::Stale);
+        }
+        let request_id = outcome.request_id.as_deref();
+        attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
+        Ok(Recorded { ending, changed: vec![before.id.0] })
+    }
+}
+
+async fn update(
+    context: &Context,
+    subscription: &Subscription,
+    change: &SubscriptionChange,
+) -> Result<Answer<ProviderSubscription>, ProviderError> {
+    let price = match change.amount {
+        Some(amount) => Some(context.stripe.ensure_price(subscription, amount).await?),
+        None => None,
+    };
+    context.stripe.update_subscription(subscription, change, price.as_deref()).await
+}
+
+/// Metadata cannot be seen from here: where they are to change, only Stripe's own answer counts.
+fn updated(seen: &ProviderSubscription, change: &SubscriptionChange) -> Verdict {
+    let shown = change.metadata.is_none()
+        && change.amount.is_none_or(|amount| seen.money.minor == amount)
+        && change.cancel_at_period_end.is_none_or(|wanted| seen.cancel_at_period_end == wanted);
+    match (seen.status.is_final(), shown) {
+        (true, _) => Verdict::Overtaken,
+        (false, true) => Verdict::Done,
+        (false, false) => Verdict::Open,
+    }
+}
+
+fn ended(seen: &ProviderSubscription) -> Verdict {
+    if seen.status.is_final() { Verdict::Done } else { Verdict::Open }
+}
+
+fn what(wanted: &SubscriptionWish) -> &'static str {
+    match wanted {
+        SubscriptionWish::Update(_) => "update",
+        SubscriptionWish::Cancel => "cancel",
+    }
+}
