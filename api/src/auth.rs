@@ -37,6 +37,8 @@ pub struct Claims {
     pub id: UserId,
     pub email: Option<String>,
     pub name: Option<String>,
+    /// Whether the token's `role` is `admin`, or its `is_super_admin` is true.
+    pub is_admin: bool,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +46,23 @@ struct TokenClaims {
     sub: String,
     email: Option<String>,
     name: Option<String>,
+    role: Option<String>,
+    #[serde(default)]
+    is_super_admin: Option<bool>,
+}
+
+/// An administrator: the user of a token with the role `admin`, or with `is_super_admin`.
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", bearer_format = "JWT", rename = "bearer", checker = "admin_of")]
+pub struct Admin(pub Claims);
+
+async fn admin_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
+    let claims = user_of(request, bearer).await?;
+    if claims.is_admin {
+        Ok(claims)
+    } else {
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "this is for administrators").into())
+    }
 }
 
 async fn user_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
@@ -171,7 +190,8 @@ impl Verifier {
             return Err(unauthorized("the token's `sub` is empty or too long"));
         }
         let text = |text: Option<String>| text.filter(|text| text.len() <= 500 && !text.contains('\0'));
-        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name) })
+        let is_admin = claims.role.as_deref() == Some("admin") || claims.is_super_admin == Some(true);
+        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name), is_admin })
     }
 
     fn key(&self, kid: Option<&str>) -> Option<DecodingKey> {

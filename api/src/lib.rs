@@ -1,22 +1,31 @@
 //! The API: accepts requests and webhooks, commits them, rings. It never calls a provider.
 //!
-//! - [`payments`], [`customers`], [`provider_webhooks`], [`health`]: the operations, one file each.
+//! - [`payments`], [`refunds`], [`subscriptions`], [`customers`], [`disputes`], [`admin`], [`provider_webhooks`],
+//!   [`health`]: the operations.
+//! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`auth`]: who asks. [`problem`]: how errors look. [`envelope`]: what every request goes through.
-//! - [`waiting`]: requests that wait for a payment to move.
+//! - [`waiting`]: requests that wait for something to move.
 
+pub mod accepted;
+pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod config;
 pub mod customers;
+pub mod disputes;
 pub mod envelope;
 pub mod health;
 pub mod metrics;
+pub mod paging;
 pub mod payments;
 pub mod prefer;
 pub mod problem;
 pub mod provider_webhooks;
+pub mod refunds;
 pub mod state;
+pub mod subscriptions;
 pub mod waiting;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +43,16 @@ use crate::state::State;
 pub(crate) enum Tag {
     /// Take money, and see what became of it.
     Payments,
-    /// The user of the token, as a customer.
+    /// Give money back.
+    Refunds,
+    /// Charge again each period.
+    Subscriptions,
+    /// The user of the token, as a customer, and the payment methods that they have saved.
     Customers,
+    /// When the payer's bank wants the money back.
+    Disputes,
+    /// For administrators only: disputes, and the inbox of provider events.
+    Admin,
     /// Where payment providers report. Not for apps.
     #[oai(rename = "Provider webhooks")]
     ProviderWebhooks,
@@ -43,14 +60,29 @@ pub(crate) enum Tag {
     Operations,
 }
 
-type Apis = (payments::PaymentsApi, customers::CustomersApi, provider_webhooks::ProviderWebhooksApi, health::HealthApi);
+type Apis = (
+    payments::PaymentsApi,
+    refunds::RefundsApi,
+    subscriptions::SubscriptionsApi,
+    customers::CustomersApi,
+    disputes::DisputesApi,
+    admin::AdminDisputesApi,
+    admin::ProviderEventsApi,
+    provider_webhooks::ProviderWebhooksApi,
+    health::HealthApi,
+);
 
 /// The OpenAPI service over `state`.
 fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
     OpenApiService::new(
         (
             payments::PaymentsApi { state: state.clone() },
+            refunds::RefundsApi { state: state.clone() },
+            subscriptions::SubscriptionsApi { state: state.clone() },
             customers::CustomersApi { state: state.clone() },
+            disputes::DisputesApi { state: state.clone() },
+            admin::AdminDisputesApi { state: state.clone() },
+            admin::ProviderEventsApi { state: state.clone() },
             provider_webhooks::ProviderWebhooksApi { state: state.clone() },
             health::HealthApi { state: state.clone() },
         ),

@@ -9,6 +9,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_duration: HistogramVec,
     webhooks: IntCounterVec,
+    webhook_version_mismatches: IntCounterVec,
 }
 
 impl Metrics {
@@ -32,11 +33,19 @@ impl Metrics {
             &["provider", "result"],
         )
         .expect("a valid name");
-        for collector in [&requests, &webhooks] {
+        let webhook_version_mismatches = IntCounterVec::new(
+            Opts::new(
+                "payment_service_webhook_api_version_mismatches_total",
+                "Webhooks that were written in another API version than ours.",
+            ),
+            &["provider"],
+        )
+        .expect("a valid name");
+        for collector in [&requests, &webhooks, &webhook_version_mismatches] {
             registry.register(Box::new(collector.clone())).expect("registered once");
         }
         registry.register(Box::new(request_duration.clone())).expect("registered once");
-        Self { registry, requests, request_duration, webhooks }
+        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches }
     }
 
     /// `route` is a template, never a path with ids.
@@ -53,6 +62,11 @@ impl Metrics {
     /// `result`: stored, duplicate, refused or failed.
     pub fn webhook(&self, provider: &str, result: &str) {
         self.webhooks.with_label_values(&[provider, result]).inc();
+    }
+
+    /// The endpoint at the provider has another version than our calls.
+    pub fn webhook_version_mismatch(&self, provider: &str) {
+        self.webhook_version_mismatches.with_label_values(&[provider]).inc();
     }
 
     /// # Errors

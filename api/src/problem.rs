@@ -9,6 +9,7 @@ use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSch
 use poem_openapi::types::ToJSON as _;
 use poem_openapi::{ApiResponse, Object};
 use sea_orm::DbErr;
+use shared::domain::operation::NotPossible;
 
 /// What went wrong (RFC 9457).
 #[derive(Debug, Clone, Object)]
@@ -66,6 +67,31 @@ impl Problem {
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "the body has fields that cannot be accepted");
         problem.errors = errors;
         problem
+    }
+
+    /// One field that cannot be accepted.
+    #[must_use]
+    pub fn invalid_field(pointer: &str, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { pointer: pointer.to_owned(), detail: detail.into() }])
+    }
+
+    /// Something is not in a state for what is asked of it.
+    #[must_use]
+    pub fn invalid_status(what: &str, status: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "invalid_status", format!("the {what} is {status}"))
+    }
+
+    /// An operation on `what` that is not even tried.
+    #[must_use]
+    pub fn not_possible(what: &str, reason: NotPossible) -> Self {
+        match reason {
+            NotPossible::InProgress => {
+                let detail = format!("another operation on the {what} is still pending: see its last_operation");
+                Self::new(StatusCode::CONFLICT, "operation_in_progress", detail)
+            }
+            NotPossible::Status(status) => Self::invalid_status(what, status),
+            NotPossible::Field(pointer, detail) => Self::invalid_field(pointer, detail),
+        }
     }
 
     /// A parameter of the path, the query or a header.

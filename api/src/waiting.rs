@@ -1,42 +1,45 @@
-//! Requests that wait for a payment to move. One subscription to Redis wakes them all; a slow re-read is the net.
+//! Requests that wait for something to move. One subscription to Redis wakes them all; a slow re-read is the net.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-use shared::domain::ids::PaymentId;
+use sea_orm::DbErr;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Waiting {
-    by_payment: Mutex<HashMap<PaymentId, Weak<Notify>>>,
+    by_id: Mutex<HashMap<Uuid, Weak<Notify>>>,
     closed: std::sync::atomic::AtomicBool,
 }
 
 impl Waiting {
-    /// Registers interest in a payment. Do this before reading it, or a change in between is missed.
-    pub fn register(&self, id: PaymentId) -> Waiter<'_> {
-        let mut by_payment = self.by_payment.lock().unwrap_or_else(PoisonError::into_inner);
-        let notify = match by_payment.get(&id).and_then(Weak::upgrade) {
+    /// Registers interest in a thing by its id. Do this before reading it, or a change in between is missed.
+    pub fn register(&self, id: Uuid) -> Waiter<'_> {
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let notify = match by_id.get(&id).and_then(Weak::upgrade) {
             Some(notify) => notify,
             None => {
                 let notify = Arc::new(Notify::new());
-                by_payment.insert(id, Arc::downgrade(&notify));
+                by_id.insert(id, Arc::downgrade(&notify));
                 notify
             }
         };
         Waiter { waiting: self, id, notify }
     }
 
-    /// News from Redis: a payment's id, or `None` where some may have been missed.
+    /// News from Redis: a thing's id, or `None` where some may have been missed.
     pub fn on_news(&self, message: Option<&str>) {
-        let by_payment = self.by_payment.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
             Some(text) => {
-                if let Some(notify) = text.parse().ok().and_then(|id| by_payment.get(&id)).and_then(Weak::upgrade) {
+                if let Some(notify) = text.parse().ok().and_then(|id| by_id.get(&id)).and_then(Weak::upgrade) {
                     notify.notify_waiters();
                 }
             }
-            None => by_payment.values().filter_map(Weak::upgrade).for_each(|notify| notify.notify_waiters()),
+            None => by_id.values().filter_map(Weak::upgrade).for_each(|notify| notify.notify_waiters()),
         }
     }
 
@@ -54,12 +57,12 @@ impl Waiting {
 
 pub struct Waiter<'a> {
     waiting: &'a Waiting,
-    id: PaymentId,
+    id: Uuid,
     notify: Arc<Notify>,
 }
 
 impl Waiter<'_> {
-    /// Resolves at the next change. `enable()` it before reading the payment.
+    /// Resolves at the next change. `enable()` it before reading the thing.
     pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.notify.notified()
     }
@@ -67,10 +70,40 @@ impl Waiter<'_> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        let mut by_payment = self.waiting.by_payment.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = self.waiting.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         // The last one turns off the light.
         if Arc::strong_count(&self.notify) == 1 {
-            by_payment.remove(&self.id);
+            by_id.remove(&self.id);
+        }
+    }
+}
+
+/// The net under the wake-ups: how often a waiting request reads by itself, for when Redis is away.
+const REREAD: Duration = Duration::from_secs(2);
+
+/// What `read` gives once it gives something. `None`: the time is up, or the process stops. A failed read is no reason
+/// to give up: what is waited for is accepted all the same.
+pub async fn wait_until<T, F>(waiter: &Waiter<'_>, wait: Duration, read: impl Fn() -> F) -> Option<T>
+where
+    F: Future<Output = Result<Option<T>, DbErr>>,
+{
+    let deadline = Instant::now() + wait;
+    let mut changed = std::pin::pin!(waiter.changed());
+    changed.as_mut().enable();
+    // It was only just committed: the first look is after the first news.
+    loop {
+        let net = (Instant::now() + REREAD).min(deadline);
+        if timeout_at(net, changed.as_mut()).await.is_ok() {
+            changed.set(waiter.changed());
+            changed.as_mut().enable();
+        }
+        match read().await {
+            Ok(Some(found)) => return Some(found),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "a waiting request could not read"),
+        }
+        if Instant::now() >= deadline || waiter.waiting.is_closed() {
+            return None;
         }
     }
 }
@@ -82,19 +115,19 @@ mod tests {
     #[tokio::test]
     async fn waiters_are_woken_and_forgotten() {
         let waiting = Waiting::default();
-        let id = PaymentId::generate();
+        let id = Uuid::now_v7();
         let (first, second) = (waiting.register(id), waiting.register(id));
         let mut changed = Box::pin(first.changed());
         changed.as_mut().enable();
-        waiting.on_news(Some(&PaymentId::generate().to_string()));
+        waiting.on_news(Some(&Uuid::now_v7().to_string()));
         waiting.on_news(Some("no id"));
         assert!(futures_util::FutureExt::now_or_never(changed.as_mut()).is_none());
         waiting.on_news(Some(&id.to_string()));
         changed.as_mut().await;
         drop(changed);
         drop(first);
-        assert_eq!(waiting.by_payment.lock().expect("a lock").len(), 1);
+        assert_eq!(waiting.by_id.lock().expect("a lock").len(), 1);
         drop(second);
-        assert!(waiting.by_payment.lock().expect("a lock").is_empty());
+        assert!(waiting.by_id.lock().expect("a lock").is_empty());
     }
 }

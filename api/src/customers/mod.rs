@@ -1,47 +1,30 @@
-//! Customers.
+//! Customers: who the user is to the providers, and what they have saved. One file an operation.
+
+pub mod dto;
+mod remove_payment_method;
+mod setup;
+mod update;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use poem_openapi::OpenApi;
+use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::Json;
-use poem_openapi::{Object, OpenApi};
-use shared::domain::customer;
-use shared::store::customers;
+use shared::domain::ids::SetupId;
+use shared::store::{customers, saved_payment_methods, setups};
 use uuid::Uuid;
 
 use crate::Tag;
+use crate::accepted::{Changed, Created};
 use crate::auth::User;
+use crate::body::JsonBody;
+use crate::prefer;
 use crate::problem::Problem;
 use crate::state::State;
+use dto::{CustomerBody, PaymentMethodBody, PaymentMethodList, SetupBody, UpdateCustomer};
 
 pub struct CustomersApi {
     pub(crate) state: Arc<State>,
-}
-
-/// The user of a token, as the payment providers know them.
-#[derive(Debug, Object)]
-#[oai(rename = "Customer")]
-pub struct CustomerBody {
-    pub id: Uuid,
-    pub email: Option<String>,
-    pub name: Option<String>,
-    /// Stripe's id (`cus_…`); null until the first payment has reached Stripe.
-    pub stripe_customer_id: Option<String>,
-    pub created_at: DateTime<Utc>,
-    pub updated_at: DateTime<Utc>,
-}
-
-impl From<customer::Customer> for CustomerBody {
-    fn from(customer: customer::Customer) -> Self {
-        Self {
-            id: customer.id.0,
-            email: customer.email,
-            name: customer.name,
-            stripe_customer_id: customer.stripe_customer_id,
-            created_at: customer.created_at,
-            updated_at: customer.updated_at,
-        }
-    }
 }
 
 #[OpenApi]
@@ -54,5 +37,69 @@ impl CustomersApi {
         let customer =
             customers::ensure(&self.state.db, &user.0.id, user.0.email.as_deref(), user.0.name.as_deref()).await?;
         Ok(Json(customer.into()))
+    }
+
+    /// Update my customer
+    ///
+    /// Written at once; the provider is told soon after. `metadata` is merged: null removes a key.
+    #[oai(path = "/api/customers/me", method = "patch", tag = "Tag::Customers", operation_id = "update_my_customer")]
+    async fn update(&self, user: User, body: JsonBody<UpdateCustomer>) -> Result<Json<CustomerBody>, Problem> {
+        update::update_my_customer(&self.state, &user.0, body.0).await.map(|customer| Json(customer.into()))
+    }
+
+    /// Save a payment method
+    ///
+    /// Begins to save a payment method without taking money: confirm with `client_secret` in the payer's browser. Then
+    /// it is among the payment methods, and can be paid with, also while the payer is away.
+    #[oai(path = "/api/customers/me/setup", method = "post", tag = "Tag::Customers", operation_id = "create_setup")]
+    async fn create_setup(
+        &self,
+        user: User,
+        /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+    ) -> Result<Created<SetupBody>, Problem> {
+        setup::create_setup(&self.state, &user.0, prefer::wait(prefer.0.as_deref())).await
+    }
+
+    /// Get a setup
+    #[oai(path = "/api/customers/me/setup/:id", method = "get", tag = "Tag::Customers", operation_id = "get_setup")]
+    async fn get_setup(&self, user: User, id: Path<Uuid>) -> Result<Json<SetupBody>, Problem> {
+        let found = setups::find(&self.state.db, &user.0.id, SetupId(id.0)).await?;
+        found.map(|setup| Json(setup.into())).ok_or_else(|| Problem::not_found("setup"))
+    }
+
+    /// List my payment methods
+    #[oai(
+        path = "/api/customers/me/payment-methods",
+        method = "get",
+        tag = "Tag::Customers",
+        operation_id = "list_payment_methods"
+    )]
+    async fn payment_methods(&self, user: User) -> Result<Json<PaymentMethodList>, Problem> {
+        let found = saved_payment_methods::list(&self.state.db, &user.0.id).await?;
+        Ok(Json(PaymentMethodList { data: found.into_iter().map(Into::into).collect() }))
+    }
+
+    /// Remove a payment method
+    ///
+    /// It is not to be paid with from now on; the provider is told soon after.
+    #[oai(
+        path = "/api/customers/me/payment-methods/:id",
+        method = "delete",
+        tag = "Tag::Customers",
+        operation_id = "remove_payment_method"
+    )]
+    async fn remove_payment_method(
+        &self,
+        user: User,
+        /// The provider's id (`pm_…`).
+        id: Path<String>,
+        /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+    ) -> Result<Changed<PaymentMethodBody>, Problem> {
+        let wait = prefer::wait(prefer.0.as_deref());
+        remove_payment_method::remove_payment_method(&self.state, &user.0, &id.0, wait).await
     }
 }

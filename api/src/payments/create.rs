@@ -6,32 +6,33 @@ use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
 use poem_openapi::payload::Json;
-use sea_orm::TransactionTrait as _;
-use shared::domain::ids::{PaymentId, UserId};
+use sea_orm::{ConnectionTrait, TransactionTrait as _};
+use shared::domain::ids::UserId;
 use shared::domain::job::JobKind;
-use shared::domain::payment::{Payment, PaymentStatus};
+use shared::domain::payment::PaymentStatus;
+use shared::domain::saved_payment_method::SavedPaymentMethodStatus;
 use shared::domain::timeline::{Actor, Step};
-use shared::store::{customers, jobs, payments};
-use tokio::time::{Instant, timeout_at};
+use shared::store::{customers, jobs, payments, saved_payment_methods};
 
-use super::CreatePaymentResponse;
-use super::dto::CreatePayment;
+use super::dto::{CreatePayment, PaymentBody};
+use crate::accepted::{Created, applied};
 use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::problem::Problem;
 use crate::state::State;
-
-/// The net under the wake-ups: how often a waiting request reads by itself, for when Redis is away.
-const REREAD: Duration = Duration::from_secs(2);
+use crate::waiting::wait_until;
 
 pub(super) async fn create_payment(
     state: &State,
     user: &Claims,
     wait: Option<Duration>,
     body: CreatePayment,
-) -> Result<CreatePaymentResponse, Problem> {
+) -> Result<Created<PaymentBody>, Problem> {
     let wanted = body.check().map_err(Problem::invalid)?;
     let txn = state.db.begin().await?;
+    if let Some((method, must_be_saved)) = wanted.payment_method() {
+        check_payment_method(&txn, &user.id, method, must_be_saved).await?;
+    }
     let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     // Postgres keeps microseconds: the answer says what later answers will say.
     let payment = wanted.into_payment(user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
@@ -45,46 +46,37 @@ pub(super) async fn create_payment(
     payments::add_step(&txn, payment.id, &step).await?;
     let job = jobs::enqueue(&txn, JobKind::CreatePayment, payment.id.0).await?;
     // Registered before the worker can know: no change is missed.
-    let waiter = wait.map(|_| state.waiting.register(payment.id));
+    let waiter = wait.map(|wait| (wait, state.waiting.register(payment.id.0)));
     txn.commit().await?;
     state.ringer.ring(job);
 
     let location = format!("/api/payments/{}", payment.id);
-    if let (Some(wait), Some(waiter)) = (wait, waiter) {
-        let deadline = Instant::now() + wait;
-        if let Some(moved) = wait_until_moved(state, &user.id, payment.id, &waiter, deadline).await {
-            let applied = format!("wait={}", wait.as_secs());
-            return Ok(CreatePaymentResponse::Created(Json(moved.into()), location, applied));
+    if let Some((wait, waiter)) = waiter {
+        let moved = wait_until(&waiter, wait, || async {
+            let found = payments::find(&state.db, &user.id, payment.id).await?;
+            Ok(found.filter(|payment| payment.status != PaymentStatus::Pending))
+        });
+        if let Some(moved) = moved.await {
+            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
         }
     }
-    Ok(CreatePaymentResponse::Accepted(Json(payment.into()), location))
+    Ok(Created::Accepted(Json(payment.into()), location))
 }
 
-/// The payment, once a worker has moved it on. `None`: the time is up, or the process stops.
-async fn wait_until_moved(
-    state: &State,
+/// A payment method that is known to us must be the user's and still be saved.
+pub(crate) async fn check_payment_method(
+    conn: &impl ConnectionTrait,
     user: &UserId,
-    id: PaymentId,
-    waiter: &crate::waiting::Waiter<'_>,
-    deadline: Instant,
-) -> Option<Payment> {
-    let mut changed = std::pin::pin!(waiter.changed());
-    changed.as_mut().enable();
-    // It was only just committed: the first look is after the first news.
-    loop {
-        let net = (Instant::now() + REREAD).min(deadline);
-        if timeout_at(net, changed.as_mut()).await.is_ok() {
-            changed.set(waiter.changed());
-            changed.as_mut().enable();
-        }
-        match payments::find(&state.db, user, id).await {
-            Ok(Some(payment)) if payment.status != PaymentStatus::Pending => return Some(payment),
-            Ok(_) => {}
-            // It is accepted all the same; the answer says so.
-            Err(error) => tracing::debug!(%error, "a waiting request could not read"),
-        }
-        if Instant::now() >= deadline || state.waiting.is_closed() {
-            return None;
-        }
+    method: &str,
+    must_be_saved: bool,
+) -> Result<(), Problem> {
+    let usable = match saved_payment_methods::find_by_provider_id(conn, method).await? {
+        Some(known) => known.user_id == *user && known.status == SavedPaymentMethodStatus::Saved,
+        None => !must_be_saved,
+    };
+    if usable {
+        Ok(())
+    } else {
+        Err(Problem::invalid_field("/payment_method", "there is no such saved payment method"))
     }
 }

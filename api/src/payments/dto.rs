@@ -1,26 +1,40 @@
 //! Payments as they look on the wire.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{Enum, Object};
+use poem_openapi::Object;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use shared::domain::ids::{CustomerId, PaymentId, UserId};
 use shared::domain::money::Money;
-use shared::domain::payment::{self, CaptureMethod, Payment, ProviderName};
-use shared::domain::text_rules::{check_statement_descriptor, check_text, metadata_faults};
+use shared::domain::payment::{
+    self, CancelReason as Reason, CaptureMethod as Method, Payment, PaymentStatus as Status,
+};
+use shared::domain::text_rules::{check_statement_descriptor, check_text};
 use shared::domain::timeline::TimelineEntry;
 use uuid::Uuid;
 
-use crate::body::escape;
+use crate::paging::page;
 use crate::problem::FieldError;
+use crate::wire::{Failure, OperationBody, Provider, metadata_errors, wire_enum};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Deserialize)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    Stripe,
+wire_enum! {
+    /// When the money is taken.
+    CaptureMethod is Method {
+        /// At once.
+        Automatic,
+        /// By a capture, later: it is held until then.
+        Manual,
+    }
+}
+
+fn automatic() -> CaptureMethod {
+    CaptureMethod::Automatic
+}
+
+wire_enum! {
+    CancelReason is Reason { Duplicate, Fraudulent, RequestedByCustomer, Abandoned }
 }
 
 /// A payment to be made.
@@ -42,13 +56,20 @@ pub struct CreatePayment {
     /// letter, none of `< > \ ' " *`.
     #[oai(validator(min_length = 5, max_length = 22))]
     pub statement_descriptor: Option<String>,
-    /// A payment method of the provider (`pm_…`): the payment is confirmed with it at once.
+    #[serde(default = "automatic")]
+    #[oai(default = "automatic")]
+    pub capture_method: CaptureMethod,
+    /// A payment method of the provider (`pm_…`), saved or new: the payment is confirmed with it at once.
     #[oai(validator(pattern = "^[A-Za-z0-9_]{1,255}$"))]
     pub payment_method: Option<String>,
+    /// The payer is not there: charge the saved `payment_method` without asking. Only with one that the user has saved.
+    #[serde(default)]
+    #[oai(default)]
+    pub off_session: bool,
     /// Where the payer comes back to from a bank's page. Only with `payment_method`.
     #[oai(validator(max_length = 2048))]
     pub return_url: Option<String>,
-    /// Up to 49 pairs of your own: keys of up to 40 characters, values of up to 500.
+    /// Up to 48 pairs of your own: keys of up to 40 characters, values of up to 500.
     #[serde(default)]
     #[oai(default)]
     pub metadata: HashMap<String, String>,
@@ -62,7 +83,9 @@ impl poem_openapi::types::Example for CreatePayment {
             currency: "sek".to_owned(),
             description: Some("Order 1042".to_owned()),
             statement_descriptor: Some("ORDER 1042".to_owned()),
+            capture_method: CaptureMethod::Automatic,
             payment_method: Some("pm_card_visa".to_owned()),
+            off_session: false,
             return_url: Some("https://shop.example/orders/1042".to_owned()),
             metadata: HashMap::from([("order".to_owned(), "1042".to_owned())]),
         }
@@ -107,11 +130,10 @@ impl CreatePayment {
                 fault("/return_url", "is only used together with payment_method".to_owned());
             }
         }
-        let metadata: BTreeMap<_, _> = self.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        for (key, detail) in metadata_faults(&metadata) {
-            let pointer = if key.is_empty() { "/metadata".to_owned() } else { format!("/metadata/{}", escape(&key)) };
-            fault(&pointer, detail);
+        if self.off_session && self.payment_method.is_none() {
+            fault("/payment_method", "is needed when the payer is not there".to_owned());
         }
+        errors.extend(metadata_errors(&self.metadata));
         match money {
             Some(money) if errors.is_empty() => Ok(WantedPayment { money, body: self }),
             _ => Err(errors),
@@ -119,7 +141,7 @@ impl CreatePayment {
     }
 }
 
-fn is_provider_id(id: &str) -> bool {
+pub(crate) fn is_provider_id(id: &str) -> bool {
     (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
@@ -128,29 +150,37 @@ fn is_web_url(text: &str) -> bool {
 }
 
 impl WantedPayment {
+    /// The payment method to pay with, and whether it must be one that the user has saved.
+    pub(super) fn payment_method(&self) -> Option<(&str, bool)> {
+        self.body.payment_method.as_deref().map(|method| (method, self.body.off_session))
+    }
+
     pub(super) fn into_payment(self, user_id: UserId, customer_id: CustomerId, now: DateTime<Utc>) -> Payment {
         let body = self.body;
         Payment {
             id: PaymentId::generate(),
             user_id,
             customer_id,
-            provider: match body.provider {
-                Provider::Stripe => ProviderName::Stripe,
-            },
+            subscription_id: None,
+            provider: body.provider.into(),
             provider_payment_id: None,
             status: payment::PaymentStatus::Pending,
             retryable: false,
             money: self.money,
+            amount_capturable: 0,
             amount_captured: 0,
             amount_refunded: 0,
-            capture_method: CaptureMethod::Automatic,
+            amount_disputed: 0,
+            capture_method: body.capture_method.into(),
             description: body.description,
             statement_descriptor: body.statement_descriptor,
             payment_method: body.payment_method,
+            off_session: body.off_session,
             return_url: body.return_url,
             client_secret: None,
             next_action: None,
             failure: None,
+            last_operation: None,
             outcome_unknown_since: None,
             metadata: body.metadata.into_iter().collect(),
             version: 1,
@@ -162,46 +192,21 @@ impl WantedPayment {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[oai(rename_all = "snake_case")]
-pub enum PaymentStatus {
-    /// Accepted; the provider has not answered yet.
-    Pending,
-    /// The provider is at it.
-    Processing,
-    /// The payer must do something: see `next_action`.
-    RequiresAction,
-    /// Authorised; the money waits to be captured.
-    RequiresCapture,
-    Succeeded,
-    /// The last attempt failed; `retryable` says whether the payer may try again.
-    Failed,
-    Canceled,
-}
-
-impl From<payment::PaymentStatus> for PaymentStatus {
-    fn from(status: payment::PaymentStatus) -> Self {
-        use payment::PaymentStatus as From;
-        match status {
-            From::Pending => Self::Pending,
-            From::Processing => Self::Processing,
-            From::RequiresAction => Self::RequiresAction,
-            From::RequiresCapture => Self::RequiresCapture,
-            From::Succeeded => Self::Succeeded,
-            From::Failed => Self::Failed,
-            From::Canceled => Self::Canceled,
-        }
+wire_enum! {
+    PaymentStatus is Status {
+        /// Accepted; the provider has not answered yet.
+        Pending,
+        /// The provider is at it.
+        Processing,
+        /// The payer must do something: see `next_action`.
+        RequiresAction,
+        /// Authorised; the money waits to be captured until `expires_at`.
+        RequiresCapture,
+        Succeeded,
+        /// The last attempt failed; `retryable` says whether the payer may try again.
+        Failed,
+        Canceled,
     }
-}
-
-/// Why the last attempt failed, in the provider's own stable codes.
-#[derive(Debug, Object)]
-pub struct Failure {
-    /// For example `card_declined`.
-    pub code: String,
-    /// The bank's reason, for example `insufficient_funds`.
-    pub decline_code: Option<String>,
-    pub message: String,
 }
 
 /// A payment.
@@ -218,25 +223,35 @@ pub struct PaymentBody {
     /// In the currency's minor unit.
     pub amount: i64,
     pub currency: String,
+    /// What is held and can be captured.
+    pub amount_capturable: i64,
     pub amount_captured: i64,
+    /// The sum of the refunds that have not failed.
     pub amount_refunded: i64,
-    /// `automatic` or `manual`.
-    pub capture_method: String,
+    /// What disputes have taken back and not returned.
+    pub amount_disputed: i64,
+    pub capture_method: CaptureMethod,
     pub description: Option<String>,
     pub statement_descriptor: Option<String>,
     pub customer_id: Uuid,
+    /// The subscription that made it, if one did.
+    pub subscription_id: Option<Uuid>,
     pub payment_method: Option<String>,
+    pub off_session: bool,
     /// For the payer's browser only: confirms the payment there.
     pub client_secret: Option<String>,
     /// What the payer has to do, by its `type`.
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
+    /// The last capture or cancellation that was asked for.
+    pub last_operation: Option<OperationBody>,
     /// Since when we do not know whether the provider carried out a call of ours. We are finding out.
     pub outcome_unknown_since: Option<DateTime<Utc>>,
     pub metadata: HashMap<String, String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub completed_at: Option<DateTime<Utc>>,
+    /// Until when the money is held.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -244,28 +259,27 @@ impl From<Payment> for PaymentBody {
     fn from(payment: Payment) -> Self {
         Self {
             id: payment.id.0,
-            provider: match payment.provider {
-                ProviderName::Stripe => Provider::Stripe,
-            },
+            provider: payment.provider.into(),
             provider_payment_id: payment.provider_payment_id,
             status: payment.status.into(),
             retryable: payment.retryable,
             amount: payment.money.minor,
             currency: payment.money.currency.code(),
+            amount_capturable: payment.amount_capturable,
             amount_captured: payment.amount_captured,
             amount_refunded: payment.amount_refunded,
-            capture_method: payment.capture_method.as_str().to_owned(),
+            amount_disputed: payment.amount_disputed,
+            capture_method: payment.capture_method.into(),
             description: payment.description,
             statement_descriptor: payment.statement_descriptor,
             customer_id: payment.customer_id.0,
+            subscription_id: payment.subscription_id.map(|id| id.0),
             payment_method: payment.payment_method,
+            off_session: payment.off_session,
             client_secret: payment.client_secret.map(|secret| secret.expose_secret().to_owned()),
             next_action: payment.next_action,
-            failure: payment.failure.map(|failure| Failure {
-                code: failure.code,
-                decline_code: failure.decline_code,
-                message: failure.message,
-            }),
+            failure: payment.failure.map(Into::into),
+            last_operation: payment.last_operation.map(Into::into),
             outcome_unknown_since: payment.outcome_unknown_since,
             metadata: payment.metadata.into_iter().collect(),
             created_at: payment.created_at,
@@ -276,14 +290,24 @@ impl From<Payment> for PaymentBody {
     }
 }
 
-/// A page of payments.
-#[derive(Debug, Object)]
-pub struct PaymentList {
-    pub data: Vec<PaymentBody>,
-    /// Whether older ones follow.
-    pub has_more: bool,
-    /// Send this as `starting_after` for the next page; null on the last.
-    pub next_cursor: Option<Uuid>,
+page! {
+    /// A page of payments.
+    PaymentList of PaymentBody, cursor Uuid
+}
+
+/// How much to capture.
+#[derive(Debug, Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapturePayment {
+    /// In the currency's minor unit; all that is held if it is left out. The rest is released.
+    pub amount: Option<i64>,
+}
+
+/// Why to cancel.
+#[derive(Debug, Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelPayment {
+    pub reason: Option<CancelReason>,
 }
 
 /// The steps of a payment, oldest first.
@@ -297,7 +321,7 @@ pub struct Timeline {
 pub struct TimelineStep {
     /// The payment's status after the step.
     pub status: String,
-    /// Who or what caused it: `api`, `job` or `webhook`.
+    /// Who or what caused it: `api`, `job`, `webhook` or `admin`.
     pub actor: String,
     /// The id of the request, the name of the job, or the id of the provider's event.
     pub cause: String,

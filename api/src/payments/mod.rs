@@ -1,6 +1,7 @@
 //! Payments: one file an operation.
 
-mod create;
+mod change;
+pub(crate) mod create;
 pub mod dto;
 mod get;
 mod list;
@@ -8,44 +9,28 @@ mod timeline;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use poem::Request;
+use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
-use poem_openapi::{ApiResponse, OpenApi};
+use shared::domain::payment::Payment;
 use uuid::Uuid;
 
 use crate::Tag;
+use crate::accepted::{Changed, Created};
 use crate::auth::User;
 use crate::body::JsonBody;
+use crate::paging::default_limit;
 use crate::prefer;
 use crate::problem::Problem;
+use crate::refunds::{self, RefundList};
 use crate::state::State;
-use dto::{CreatePayment, PaymentBody, PaymentList, Timeline};
+use crate::wire::Provider;
+use dto::{CancelPayment, CapturePayment, CreatePayment, PaymentBody, PaymentList, PaymentStatus, Timeline};
 
 pub struct PaymentsApi {
     pub(crate) state: Arc<State>,
-}
-
-#[derive(ApiResponse)]
-pub enum CreatePaymentResponse {
-    /// The provider has answered: see `status`, `client_secret` and `next_action`. (Under `Prefer: wait`.)
-    #[oai(status = 201)]
-    Created(
-        Json<PaymentBody>,
-        /// Where the payment is.
-        #[oai(header = "Location")]
-        String,
-        /// The preference that was honoured.
-        #[oai(header = "Preference-Applied")]
-        String,
-    ),
-    /// The payment is stored and will be carried out.
-    #[oai(status = 202)]
-    Accepted(
-        Json<PaymentBody>,
-        /// Where the payment is.
-        #[oai(header = "Location")]
-        String,
-    ),
 }
 
 #[OpenApi]
@@ -65,7 +50,7 @@ impl PaymentsApi {
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
         body: JsonBody<CreatePayment>,
-    ) -> Result<CreatePaymentResponse, Problem> {
+    ) -> Result<Created<PaymentBody>, Problem> {
         create::create_payment(&self.state, &user.0, prefer::wait(prefer.0.as_deref()), body.0).await
     }
 
@@ -77,18 +62,100 @@ impl PaymentsApi {
 
     /// List payments
     ///
-    /// Yours, newest first. For the next page, send `next_cursor` as `starting_after`.
+    /// Yours, newest first. For the next page, send `next_cursor` as `starting_after`. Besides the parameters below,
+    /// `metadata[key]=value` lists those with that pair; several such pairs must all be there.
     #[oai(path = "/api/payments", method = "get", tag = "Tag::Payments", operation_id = "list_payments")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn list(
         &self,
         user: User,
+        request: &Request,
         /// How many, 1 to 100.
-        #[oai(default = "list::default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
         limit: Query<u32>,
         /// The id of the last payment of the page before.
         starting_after: Query<Option<Uuid>>,
+        /// Only those that are in this status.
+        status: Query<Option<PaymentStatus>>,
+        /// Only those of this provider.
+        provider: Query<Option<Provider>>,
+        /// Only those in this currency, an ISO 4217 code.
+        currency: Query<Option<String>>,
+        /// Only those that were created after this time (RFC 3339).
+        created_after: Query<Option<DateTime<Utc>>>,
+        /// Only those that were created before this time (RFC 3339).
+        created_before: Query<Option<DateTime<Utc>>>,
     ) -> Result<Json<PaymentList>, Problem> {
-        list::list_payments(&self.state, &user.0, limit.0, starting_after.0).await.map(Json)
+        let wanted = list::Wanted {
+            limit: limit.0,
+            starting_after: starting_after.0,
+            status: status.0,
+            provider: provider.0,
+            currency: currency.0,
+            created: (created_after.0, created_before.0),
+        };
+        list::list_payments(&self.state, &user.0, request, wanted).await.map(Json)
+    }
+
+    /// Capture a payment
+    ///
+    /// Takes the money that is held, or a part of it; the rest is released. One capture only. How it went is in
+    /// `last_operation`.
+    #[oai(path = "/api/payments/:id/capture", method = "post", tag = "Tag::Payments", operation_id = "capture_payment")]
+    async fn capture(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        body: JsonBody<CapturePayment>,
+    ) -> Result<Changed<PaymentBody>, Problem> {
+        let (at, amount) = ((id.0, prefer::wait(prefer.0.as_deref())), body.0.amount);
+        let request = |payment: &Payment, now| payment.request_capture(amount, now);
+        change::change_payment(&self.state, &user.0, at, request).await
+    }
+
+    /// Cancel a payment
+    ///
+    /// Gives up a payment that is not paid yet, and releases what is held. One that the provider has not seen yet is
+    /// canceled once it has. The payer may be faster: then the operation has failed and the payment has succeeded.
+    #[oai(path = "/api/payments/:id/cancel", method = "post", tag = "Tag::Payments", operation_id = "cancel_payment")]
+    async fn cancel(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+        body: JsonBody<CancelPayment>,
+    ) -> Result<Changed<PaymentBody>, Problem> {
+        let (at, reason) = ((id.0, prefer::wait(prefer.0.as_deref())), body.0.reason.map(Into::into));
+        let request = |payment: &Payment, now| payment.request_cancel(reason, now);
+        change::change_payment(&self.state, &user.0, at, request).await
+    }
+
+    /// List a payment's refunds
+    ///
+    /// Newest first.
+    #[oai(
+        path = "/api/payments/:id/refunds",
+        method = "get",
+        tag = "Tag::Refunds",
+        operation_id = "list_payment_refunds"
+    )]
+    async fn refunds(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        /// How many, 1 to 100.
+        #[oai(default = "default_limit", validator(minimum(value = "1"), maximum(value = "100")))]
+        limit: Query<u32>,
+        /// The id of the last refund of the page before.
+        starting_after: Query<Option<Uuid>>,
+    ) -> Result<Json<RefundList>, Problem> {
+        get::get_payment(&self.state, &user.0, id.0).await?;
+        refunds::list::list_refunds(&self.state, &user.0, Some(id.0), limit.0, starting_after.0).await.map(Json)
     }
 
     /// Get a payment's timeline

@@ -6,7 +6,7 @@ use chrono::Utc;
 use poem::http::StatusCode;
 use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
-use shared::providers::stripe::{Event, verify};
+use shared::providers::stripe::{Event, api_version, verify};
 use shared::store::provider_events;
 
 use super::Acknowledged;
@@ -20,7 +20,17 @@ pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8])
         tracing::warn!(%invalid, "a webhook was refused");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", invalid.to_string()));
     }
-    match provider_events::receive(&state.db, provider, &Event::id_of(body), body, JobKind::ApplyStripeEvent).await {
+    let label = Event::label(body);
+    if let Some(version) = label.api_version.as_deref().filter(|version| *version != api_version()) {
+        state.metrics.webhook_version_mismatch(provider.as_str());
+        tracing::error!(
+            event.id = label.provider_event_id,
+            version,
+            ours = api_version(),
+            "the webhook endpoint has another API version than ours; objects are read again instead of believed"
+        );
+    }
+    match provider_events::receive(&state.db, provider, &label, body, JobKind::ApplyStripeEvent).await {
         Ok(stored) => {
             state.metrics.webhook(provider.as_str(), if stored.is_some() { "stored" } else { "duplicate" });
             if let Some(job) = stored {

@@ -1,0 +1,62 @@
+//! `POST /api/customers/me/setup`: begins to save a payment method.
+//!
+//! If we crash before the commit, nothing happened. After it, the relay rings.
+
+use std::time::Duration;
+
+use chrono::{SubsecRound as _, Utc};
+use poem_openapi::payload::Json;
+use sea_orm::TransactionTrait as _;
+use shared::domain::ids::SetupId;
+use shared::domain::job::JobKind;
+use shared::domain::payment::ProviderName;
+use shared::domain::setup::{Setup, SetupStatus};
+use shared::store::{customers, jobs, setups};
+
+use super::dto::SetupBody;
+use crate::accepted::{Created, applied};
+use crate::auth::Claims;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::waiting::wait_until;
+
+pub(super) async fn create_setup(
+    state: &State,
+    user: &Claims,
+    wait: Option<Duration>,
+) -> Result<Created<SetupBody>, Problem> {
+    let txn = state.db.begin().await?;
+    let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    let now = Utc::now().trunc_subsecs(6);
+    let setup = Setup {
+        id: SetupId::generate(),
+        user_id: user.id.clone(),
+        customer_id: customer.id,
+        provider: ProviderName::Stripe,
+        provider_setup_id: None,
+        status: SetupStatus::Pending,
+        client_secret: None,
+        payment_method: None,
+        failure: None,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    setups::insert(&txn, &setup).await?;
+    let job = jobs::enqueue(&txn, JobKind::CreateSetup, setup.id.0).await?;
+    let waiter = wait.map(|wait| (wait, state.waiting.register(setup.id.0)));
+    txn.commit().await?;
+    state.ringer.ring(job);
+
+    let location = format!("/api/customers/me/setup/{}", setup.id);
+    if let Some((wait, waiter)) = waiter {
+        let moved = wait_until(&waiter, wait, || async {
+            let found = setups::find(&state.db, &user.id, setup.id).await?;
+            Ok(found.filter(|setup| setup.status != SetupStatus::Pending))
+        });
+        if let Some(moved) = moved.await {
+            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
+        }
+    }
+    Ok(Created::Accepted(Json(setup.into()), location))
+}

@@ -1,0 +1,55 @@
+//! Changes of a subscription: what is wanted is written on it, a job carries it out.
+//!
+//! If we crash before the commit, nothing happened. After it, the relay rings.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, Utc};
+use poem_openapi::payload::Json;
+use sea_orm::TransactionTrait as _;
+use shared::domain::ids::{JobId, SubscriptionId};
+use shared::domain::job::JobKind;
+use shared::domain::subscription::Subscription;
+use shared::store::{Saved, jobs, subscriptions};
+use uuid::Uuid;
+
+use super::dto::SubscriptionBody;
+use crate::accepted::{Changed, applied};
+use crate::auth::Claims;
+use crate::problem::Problem;
+use crate::state::State;
+use crate::waiting::wait_until;
+
+pub(super) async fn change_subscription(
+    state: &State,
+    user: &Claims,
+    (id, wait): (Uuid, Option<Duration>),
+    request: impl FnOnce(&Subscription, DateTime<Utc>) -> Result<Subscription, Problem>,
+) -> Result<Changed<SubscriptionBody>, Problem> {
+    let txn = state.db.begin().await?;
+    let before = subscriptions::lock(&txn, &user.id, SubscriptionId(id)).await?;
+    let before = before.ok_or_else(|| Problem::not_found("subscription"))?;
+    let after = request(&before, Utc::now().trunc_subsecs(6))?;
+    let operation = after.last_operation.as_ref().map_or_else(JobId::generate, |operation| operation.id);
+    // Locked: nobody can have written meanwhile.
+    if subscriptions::save(&txn, &before, &after).await? == Saved::Stale {
+        return Err(Problem::invalid_status("subscription", "changing at this moment; try again"));
+    }
+    let job = jobs::enqueue_as(&txn, operation, JobKind::ChangeSubscription, after.id.0).await?;
+    let waiter = wait.map(|wait| (wait, state.waiting.register(after.id.0)));
+    txn.commit().await?;
+    state.ringer.ring(job);
+    if let Some((wait, waiter)) = waiter {
+        let ended = wait_until(&waiter, wait, || async {
+            let found = subscriptions::find(&state.db, &user.id, after.id).await?;
+            let pending = |subscription: &Subscription| {
+                subscription.last_operation.as_ref().is_some_and(|last| last.id == operation && last.is_pending())
+            };
+            Ok(found.filter(|subscription| !pending(subscription)))
+        });
+        if let Some(ended) = ended.await {
+            return Ok(Changed::Done(Json(ended.into()), applied(wait)));
+        }
+    }
+    Ok(Changed::Accepted(Json(after.into())))
+}
