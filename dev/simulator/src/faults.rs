@@ -5,17 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::stripe;
+
 /// The operations that faults can be set on, besides `*` and the types of events.
-pub const OPERATIONS: [&str; 8] = [
-    "customers.create",
-    "customers.retrieve",
-    "payment_intents.create",
-    "payment_intents.retrieve",
-    "payment_intents.list",
-    "payment_intents.confirm",
-    "payment_intents.cancel",
-    "payment_intents.capture",
-];
+pub const OPERATIONS: [&str; stripe::operations().len()] = stripe::operations();
 
 /// As it is sent to `POST /_control/faults`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +39,8 @@ pub enum Mode {
     DropBefore,
     /// `drop_after`: the operation is carried out and stored, then the connection is cut.
     DropAfter,
+    /// `gateway:502`: a proxy's HTML page with that status; nothing was done.
+    Gateway(u16),
     /// `rate_limit`: 429; nothing is stored.
     RateLimit,
     /// `webhook:duplicate`: the event is sent twice.
@@ -56,12 +51,17 @@ pub enum Mode {
     WebhookReorder,
     /// `webhook:lose`: the event is never sent.
     WebhookLose,
+    /// `webhook:twin`: the same change is sent under two ids of events.
+    WebhookTwin,
 }
 
 impl Mode {
     #[must_use]
     pub fn is_webhook(self) -> bool {
-        matches!(self, Self::WebhookDuplicate | Self::WebhookDelay | Self::WebhookReorder | Self::WebhookLose)
+        matches!(
+            self,
+            Self::WebhookDuplicate | Self::WebhookDelay | Self::WebhookReorder | Self::WebhookLose | Self::WebhookTwin
+        )
     }
 }
 
@@ -82,6 +82,7 @@ impl FromStr for Mode {
             }
             ("error_before", _) => status().map(Self::ErrorBefore),
             ("error_after", _) => status().map(Self::ErrorAfter),
+            ("gateway", _) => status().map(Self::Gateway),
             ("drop_before", None) => Ok(Self::DropBefore),
             ("drop_after", None) => Ok(Self::DropAfter),
             ("rate_limit", None) => Ok(Self::RateLimit),
@@ -89,9 +90,11 @@ impl FromStr for Mode {
             ("webhook", Some("delay")) => Ok(Self::WebhookDelay),
             ("webhook", Some("reorder")) => Ok(Self::WebhookReorder),
             ("webhook", Some("lose")) => Ok(Self::WebhookLose),
+            ("webhook", Some("twin")) => Ok(Self::WebhookTwin),
             _ => Err(format!(
                 "`{text}` is no mode: delay_ms:N, error_before:STATUS, error_after:STATUS, drop_before, drop_after, \
-                 rate_limit, webhook:duplicate, webhook:delay, webhook:reorder, webhook:lose"
+                 gateway:STATUS, rate_limit, webhook:duplicate, webhook:delay, webhook:reorder, webhook:lose, \
+                 webhook:twin"
             )),
         }
     }

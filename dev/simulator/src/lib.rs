@@ -2,6 +2,9 @@
 //!
 //! Written from the providers' published documentation. `README.md` beside this crate is the manual.
 
+#![recursion_limit = "256"]
+
+mod actions;
 mod control;
 pub mod faults;
 mod stripe;
@@ -9,12 +12,16 @@ mod stripe;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use poem::listener::TcpAcceptor;
 use poem::{EndpointExt as _, Route, Server};
 
-pub use stripe::world::{LedgerEntry, World};
+pub use stripe::error::StripeError;
+pub use stripe::events::Order;
+pub use stripe::store::Kind;
+pub use stripe::world::{AfterRetries, LedgerEntry, RequestLog, World};
 
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "payment-simulator", version, about = "A stateful Stripe on this machine, with faults on demand")]
@@ -42,6 +49,7 @@ pub struct Simulator {
     address: SocketAddr,
     state_file: Option<PathBuf>,
     server: tokio::task::JoinHandle<()>,
+    clock: tokio::task::JoinHandle<()>,
 }
 
 impl Simulator {
@@ -60,7 +68,8 @@ impl Simulator {
                 tracing::error!(%error, "the simulator ended");
             }
         });
-        Ok(Self { world, address, state_file: config.state_file, server })
+        let clock = tokio::spawn(keep_time(Arc::downgrade(&world)));
+        Ok(Self { world, address, state_file: config.state_file, server, clock })
     }
 
     /// Writes the state file, if there is one, whole or not at all. It does not hold what happens while it is written.
@@ -84,5 +93,15 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         self.server.abort();
+        self.clock.abort();
+    }
+}
+
+/// Carries out what falls due while nobody calls.
+async fn keep_time(world: std::sync::Weak<World>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Some(world) = world.upgrade() else { return };
+        world.let_time_pass();
     }
 }

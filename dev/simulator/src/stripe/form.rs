@@ -1,10 +1,12 @@
-//! Form bodies and queries, with brackets, and what may stand in them.
+//! Form bodies and queries, with brackets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value};
 
 use super::error::StripeError;
 
-/// Parameters by their bracketed names: `metadata[order]`, `expand[]`.
+/// Parameters by their bracketed names: `metadata[order]`. `expand[]` is read as `expand[0]`, `expand[1]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     values: BTreeMap<String, String>,
@@ -12,74 +14,77 @@ pub(crate) struct Form {
 
 impl Form {
     pub(crate) fn parse(text: &[u8]) -> Self {
-        Self { values: url::form_urlencoded::parse(text).into_owned().collect() }
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let values = url::form_urlencoded::parse(text).into_owned().map(|(name, value)| {
+            let Some((before, after)) = name.split_once("[]") else { return (name, value) };
+            let (before, after) = (before.to_owned(), after.to_owned());
+            let place = seen.entry(name).or_default();
+            let numbered = format!("{before}[{place}]{after}");
+            *place += 1;
+            (numbered, value)
+        });
+        Self { values: values.collect() }
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// What was given; an empty text, which clears a field, counts as nothing.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Refuses every parameter that is not in `known`; a name there that ends in `[]` allows any key.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<(), StripeError> {
-        for name in self.values.keys() {
-            let group = name.split_once('[').map(|(group, _)| format!("{group}[]"));
-            if !known.contains(&name.as_str()) && !group.is_some_and(|group| known.contains(&group.as_str())) {
-                let message = format!("Received unknown parameter: {name}");
-                return Err(StripeError::invalid("parameter_unknown", Some(name), message));
-            }
-        }
-        Ok(())
+    /// The items of `name[0]`, `name[1]`, …
+    pub(crate) fn items(&self, name: &str) -> Vec<&str> {
+        let prefix = format!("{name}[");
+        self.iter().filter(|(given, _)| given.starts_with(&prefix)).map(|(_, value)| value).collect()
     }
 
-    pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, StripeError> {
-        self.get(name)
-            .map(|text| {
-                text.parse().map_err(|_| {
-                    StripeError::invalid("parameter_invalid_integer", Some(name), format!("Invalid integer: {text}"))
-                })
-            })
-            .transpose()
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        self.get(name).and_then(|text| text.parse().ok())
     }
 
-    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, StripeError> {
-        match self.get(name) {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(other) => {
-                let message = format!("Invalid boolean: {other}");
-                Err(StripeError::new(
-                    poem::http::StatusCode::BAD_REQUEST,
-                    "invalid_request_error",
-                    None,
-                    Some(name),
-                    message,
-                ))
+    pub(crate) fn boolean(&self, name: &str) -> Option<bool> {
+        self.get(name).map(|text| text == "true")
+    }
+
+    /// Puts the given ones of `fields` into an object: a text, or null for an empty one.
+    pub(crate) fn fill(&self, object: &mut Value, fields: &[&str]) {
+        for field in fields {
+            if self.has(field) {
+                object[*field] = self.get(field).into();
             }
         }
     }
 
-    /// `metadata[…]`, by Stripe's rules.
-    pub(crate) fn metadata(&self) -> Result<BTreeMap<String, String>, StripeError> {
-        let mut metadata = BTreeMap::new();
-        for (name, value) in &self.values {
+    /// The metadata of a new object.
+    pub(crate) fn metadata(&self) -> Result<Value, StripeError> {
+        self.merged_metadata(&Value::Null)
+    }
+
+    /// `metadata[…]` over what is there: an empty value deletes its key, an empty `metadata` deletes all.
+    pub(crate) fn merged_metadata(&self, known: &Value) -> Result<Value, StripeError> {
+        let mut metadata = known.as_object().cloned().unwrap_or_default();
+        if self.values.get("metadata").is_some_and(String::is_empty) {
+            metadata = Map::new();
+        }
+        for (name, value) in self.iter() {
             let Some(key) = name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']')) else { continue };
-            if key.is_empty() || key.chars().count() > 40 || key.contains(['[', ']']) {
-                let message = "Metadata keys have 1 to 40 characters and no square brackets";
-                return Err(StripeError::invalid("parameter_invalid_string_key", Some(name), message));
-            }
-            if value.chars().count() > 500 {
-                let message = "Metadata values can have up to 500 characters";
-                return Err(StripeError::invalid("parameter_invalid_string_length", Some(name), message));
-            }
-            if !value.is_empty() {
-                metadata.insert(key.to_owned(), value.clone());
+            if value.is_empty() {
+                metadata.remove(key);
+            } else {
+                metadata.insert(key.to_owned(), value.into());
             }
         }
         if metadata.len() > 50 {
             let message = "Metadata can have up to 50 keys";
             return Err(StripeError::invalid("parameter_invalid", Some("metadata"), message));
         }
-        Ok(metadata)
+        Ok(metadata.into())
     }
 }

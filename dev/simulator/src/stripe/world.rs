@@ -1,30 +1,35 @@
 //! The simulated account: its objects, its idempotency keys, the money that moved.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use chrono::Utc;
 use poem::http::StatusCode;
 use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::gate::Call;
-use super::webhooks::{self, Endpoint};
+use super::clock::Agenda;
+use super::events::Held;
+use super::store::{Cursor, Kind, Store, id_of, shown};
+use super::webhooks::Endpoint;
 use crate::Config;
 use crate::faults::Faults;
+
+const KEY_LIFE_SECONDS: i64 = 24 * 3_600;
 
 /// Money that moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// `ch_…`
+    /// `ch_…`, `re_…` or `du_…`
     pub id: String,
-    /// `charge`
+    /// `charge`, `refund`, `refund_failure`, `dispute` or `dispute_reversal`
     #[serde(rename = "type")]
     pub kind: String,
     pub payment_intent: String,
+    /// Never negative: the type says which way it went.
     pub amount: i64,
     pub currency: String,
     pub status: String,
@@ -44,6 +49,15 @@ pub struct RequestLog {
     pub idempotency_key: Option<String>,
 }
 
+/// What becomes of a subscription whose last retry failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterRetries {
+    #[default]
+    Unpaid,
+    Canceled,
+}
+
 /// What an idempotency key says to a request.
 pub(crate) enum Claim {
     /// Nobody used it: go on, and settle it.
@@ -57,37 +71,54 @@ pub(crate) enum Claim {
 #[derive(Serialize, Deserialize)]
 struct Key {
     fingerprint: String,
+    #[serde(default)]
+    created: i64,
     /// Status and body.
     answer: Option<(u16, Value)>,
 }
 
 /// What is kept in the state file, and what is not.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Inner {
     #[serde(skip)]
     pub(crate) faults: Faults,
-    customers: HashMap<String, Value>,
-    /// In the order of creation.
-    intents: Vec<Value>,
+    pub(crate) objects: Store,
+    pub(crate) agenda: Agenda,
+    /// How far the clock is ahead of real time, in seconds.
+    pub(crate) ahead: i64,
+    /// The moment that is being made up for.
+    #[serde(skip)]
+    pub(crate) frozen: Option<i64>,
+    pub(crate) after_retries: AfterRetries,
+    pub(crate) webhook_api_version: Option<String>,
+    pub(crate) webhooks_held: bool,
+    pub(crate) held: Vec<Held>,
     ledger: Vec<LedgerEntry>,
     requests: Vec<RequestLog>,
-    events: Vec<Value>,
     keys: HashMap<String, Key>,
     #[serde(skip)]
     /// An event that a `webhook:reorder` fault holds back until the next one was sent.
     pub(crate) held_back: Option<tokio::sync::oneshot::Sender<()>>,
+    #[serde(skip)]
+    rate_limit: Option<u32>,
+    /// When each operation was last called.
+    #[serde(skip)]
+    recent: HashMap<&'static str, VecDeque<Instant>>,
 }
 
 pub struct World {
-    inner: Mutex<Inner>,
+    pub(crate) inner: Arc<Mutex<Inner>>,
     /// Held by an operation from its first read to its last write.
     serial: Mutex<()>,
-    endpoint: Option<Arc<Endpoint>>,
-    deliveries_pending: Arc<AtomicUsize>,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) deliveries_pending: Arc<AtomicUsize>,
+    /// Where deliveries run, whichever thread an event comes from.
+    pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl World {
-    /// The world as the state file has it, or an empty one.
+    /// The world as the state file has it, or an empty one. Called in a Tokio runtime.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
         let mut inner = match config.state_file.as_ref().map(std::fs::read) {
             Some(Ok(state)) => serde_json::from_slice(&state).context("the state file cannot be read")?,
@@ -97,15 +128,17 @@ impl World {
         // A request that was cut off by the end would block its key for ever.
         inner.keys.retain(|_, key| key.answer.is_some());
         Ok(Self {
-            inner: Mutex::new(inner),
+            inner: Arc::new(Mutex::new(inner)),
             serial: Mutex::default(),
             endpoint: config.webhook_url.as_ref().map(|url| Arc::new(Endpoint::new(url, config))),
             deliveries_pending: Arc::default(),
+            runtime: tokio::runtime::Handle::try_current().context("a simulator needs a runtime")?,
         })
     }
 
-    /// The world as it goes into the state file.
+    /// The world as it goes into the state file: between two operations, never in the middle of one.
     pub(crate) fn state(&self) -> serde_json::Result<Vec<u8>> {
+        let _serial = self.one_at_a_time();
         serde_json::to_vec(&*self.lock())
     }
 
@@ -115,11 +148,6 @@ impl World {
 
     pub(crate) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
         self.serial.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[expect(clippy::unused_self, reason = "a clock that can be moved is the world's")]
-    pub(crate) fn now(&self) -> i64 {
-        Utc::now().timestamp()
     }
 
     /// Everything that moved money, in order.
@@ -134,16 +162,16 @@ impl World {
         self.lock().requests.clone()
     }
 
-    /// Every event, in order, sent or not.
+    /// Every object of a kind, in the order they were made.
     #[must_use]
-    pub fn events(&self) -> Vec<Value> {
-        self.lock().events.clone()
+    pub fn objects(&self, kind: Kind) -> Vec<Value> {
+        self.lock().objects.all(kind).iter().cloned().map(shown).collect()
     }
 
-    /// How many events are still to be delivered.
+    /// An object as it is now.
     #[must_use]
-    pub fn deliveries_pending(&self) -> usize {
-        self.deliveries_pending.load(Ordering::SeqCst)
+    pub fn object(&self, kind: Kind, id: &str) -> Option<Value> {
+        self.get(kind, id).map(shown)
     }
 
     /// Sets a fault, as `POST /_control/faults` does.
@@ -155,8 +183,21 @@ impl World {
         self.lock().faults.add(crate::faults::Fault { operation, mode, times })
     }
 
-    /// Forgets everything: objects, ledger, keys, faults, logs.
+    /// At most so many calls of each operation a second; more are answered 429. `None`: no limit.
+    pub fn set_rate_limit(&self, per_second: Option<u32>) {
+        let mut inner = self.lock();
+        inner.rate_limit = per_second;
+        inner.recent.clear();
+    }
+
+    /// What becomes of subscriptions whose last retry failed.
+    pub fn set_after_retries(&self, what: AfterRetries) {
+        self.lock().after_retries = what;
+    }
+
+    /// Forgets everything: objects, ledger, keys, faults, logs, settings; the clock goes back to real time.
     pub fn reset(&self) {
+        let _serial = self.one_at_a_time();
         *self.lock() = Inner::default();
     }
 
@@ -164,11 +205,32 @@ impl World {
         self.lock().requests.push(request);
     }
 
+    /// Whether the operation may be called now. Counts the call if it may.
+    pub(crate) fn within_rate(&self, operation: &'static str) -> bool {
+        let mut inner = self.lock();
+        let Some(most) = inner.rate_limit else { return true };
+        let now = Instant::now();
+        let recent = inner.recent.entry(operation).or_default();
+        while recent.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(1)) {
+            recent.pop_front();
+        }
+        let free = recent.len() < usize::try_from(most).unwrap_or(usize::MAX);
+        if free {
+            recent.push_back(now);
+        }
+        free
+    }
+
     pub(crate) fn claim(&self, key: &str, fingerprint: &str) -> Claim {
         let mut inner = self.lock();
+        let now = inner.now();
+        if inner.keys.get(key).is_some_and(|known| known.answer.is_some() && known.created + KEY_LIFE_SECONDS <= now) {
+            inner.keys.remove(key);
+        }
         match inner.keys.get(key) {
             None => {
-                inner.keys.insert(key.to_owned(), Key { fingerprint: fingerprint.to_owned(), answer: None });
+                let new = Key { fingerprint: fingerprint.to_owned(), created: now, answer: None };
+                inner.keys.insert(key.to_owned(), new);
                 Claim::Mine
             }
             Some(known) if known.fingerprint != fingerprint => Claim::OtherParameters,
@@ -194,79 +256,78 @@ impl World {
         }
     }
 
-    pub(crate) fn put_customer(&self, customer: &Value) {
-        self.lock().customers.insert(id_of(customer), customer.clone());
+    pub(crate) fn put(&self, kind: Kind, object: &Value) {
+        self.lock().objects.put(kind, object.clone());
     }
 
-    pub(crate) fn customer(&self, id: &str) -> Option<Value> {
-        self.lock().customers.get(id).cloned()
+    pub(crate) fn get(&self, kind: Kind, id: &str) -> Option<Value> {
+        self.lock().objects.get(kind, id).cloned()
     }
 
-    pub(crate) fn put_intent(&self, intent: &Value) {
-        let mut inner = self.lock();
-        match inner.intents.iter().position(|known| known["id"] == intent["id"]) {
-            Some(index) => inner.intents[index] = intent.clone(),
-            None => inner.intents.push(intent.clone()),
-        }
-    }
-
-    pub(crate) fn intent(&self, id: &str) -> Option<Value> {
-        self.lock().intents.iter().find(|intent| intent["id"] == id).cloned()
-    }
-
-    /// Newest first.
-    pub(crate) fn intents(&self) -> Vec<Value> {
-        self.lock().intents.iter().rev().cloned().collect()
+    /// The objects that `keep` likes, newest first.
+    pub(crate) fn select(&self, kind: Kind, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let page = self.lock().objects.page(kind, Cursor::Newest, usize::MAX - 1, &keep);
+        page.map(|(objects, _)| objects).unwrap_or_default()
     }
 
     pub(crate) fn move_money(&self, entry: LedgerEntry) {
         self.lock().ledger.push(entry);
     }
 
-    pub(crate) fn emit(&self, event_type: &str, object: &Value, call: &Call<'_>) {
-        self.emit_for(event_type, object, Some(&call.request_id), call.idempotency_key.as_deref());
-    }
-
-    /// Records an event and sends it.
-    pub(crate) fn emit_for(&self, event_type: &str, object: &Value, request: Option<&str>, key: Option<&str>) {
-        let event = json!({
-            "id": random_id("evt"),
-            "object": "event",
-            "api_version": "2026-09-30.endive",
-            "created": self.now(),
-            "type": event_type,
-            "livemode": false,
-            "pending_webhooks": 1,
-            "request": { "id": request, "idempotency_key": key },
-            "data": { "object": object },
-        });
+    /// What the ledger says about an entry changes with the object.
+    pub(crate) fn ledger_status(&self, id: &str, kind: &str, status: &str) {
         let mut inner = self.lock();
-        inner.events.push(event.clone());
-        let Some(endpoint) = &self.endpoint else { return };
-        let fault = inner.faults.take(event_type, true);
-        let release = inner.held_back.take();
-        let hold = (fault == Some(crate::faults::Mode::WebhookReorder)).then(|| {
-            let (sender, receiver) = tokio::sync::oneshot::channel();
-            inner.held_back = Some(sender);
-            receiver
-        });
-        let delivery = webhooks::Delivery { body: event.to_string(), fault, hold, release };
-        self.deliveries_pending.fetch_add(1, Ordering::SeqCst);
-        let (endpoint, pending) = (endpoint.clone(), self.deliveries_pending.clone());
-        tokio::spawn(async move {
-            endpoint.deliver(delivery).await;
-            pending.fetch_sub(1, Ordering::SeqCst);
-        });
+        if let Some(entry) = inner.ledger.iter_mut().rev().find(|entry| entry.id == id && entry.kind == kind) {
+            status.clone_into(&mut entry.status);
+        }
     }
 }
 
-fn id_of(object: &Value) -> String {
-    object["id"].as_str().unwrap_or_default().to_owned()
+/// Who does something: a request, or the clock and the control API, which are nobody.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+}
+
+impl<'a> Actor<'a> {
+    pub(crate) fn nobody(world: &'a World) -> Self {
+        Self { world, request_id: None, key: None }
+    }
+
+    pub(crate) fn now(self) -> i64 {
+        self.world.now()
+    }
+
+    pub(crate) fn get(self, kind: Kind, id: &str) -> Option<Value> {
+        self.world.get(kind, id)
+    }
+
+    pub(crate) fn put(self, kind: Kind, object: &Value) {
+        self.world.put(kind, object);
+    }
+
+    /// Stores the object and tells of it.
+    pub(crate) fn save(self, kind: Kind, object: &Value, event_type: &str) {
+        self.put(kind, object);
+        self.emit(event_type, object);
+    }
+
+    /// Stores the object and tells what changed, if anything did.
+    pub(crate) fn change(self, kind: Kind, object: &Value, event_type: &str) {
+        let before = self.get(kind, id_of(object)).unwrap_or_default();
+        self.put(kind, object);
+        self.changed(event_type, &before, object);
+    }
 }
 
 /// An id in Stripe's form.
 pub(crate) fn random_id(prefix: &str) -> String {
+    format!("{prefix}_{}", random_text())
+}
+
+pub(crate) fn random_text() -> String {
     let mut random = rand::rng();
-    let text: String = (0..24).map(|_| char::from(random.sample(rand::distr::Alphanumeric))).collect();
-    format!("{prefix}_{text}")
+    (0..24).map(|_| char::from(random.sample(rand::distr::Alphanumeric))).collect()
 }
