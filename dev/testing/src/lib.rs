@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod processes;
+mod roles;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -357,21 +358,6 @@ impl TestApp {
         let signature = sign(&body, &WEBHOOK_SECRET.into(), chrono::Utc::now());
         self.raw(Method::POST, "/api/webhooks/stripe", &[("stripe-signature", signature)], body).await
     }
-
-    /// Confirms a payment as the payer's browser would.
-    ///
-    /// # Panics
-    /// The simulator cannot be reached.
-    pub async fn confirm_in_browser(&self, payment: &Value, payment_method: &str) -> StatusCode {
-        let text = |name: &str| payment[name].as_str().expect("a text").to_owned();
-        let url = format!("{}/v1/payment_intents/{}/confirm", self.simulator.url(), text("provider_payment_id"));
-        let form = [
-            ("client_secret", text("client_secret")),
-            ("payment_method", payment_method.to_owned()),
-            ("return_url", "https://shop.example".to_owned()),
-        ];
-        self.http.post(url).bearer_auth("pk_test_x").form(&form).send().await.expect("an answer").status()
-    }
 }
 
 impl Drop for TestApp {
@@ -410,11 +396,14 @@ pub fn payment_body(more: Value) -> Value {
     body
 }
 
+/// The token of a user; `root` is an administrator.
+///
 /// # Panics
 /// It cannot be signed.
 #[must_use]
 pub fn token(user: &str) -> String {
-    stack::tokens::token(JWT_SECRET, user, "user").expect("a token")
+    let role = if user == "root" { "admin" } else { "user" };
+    stack::tokens::token(JWT_SECRET, user, role).expect("a token")
 }
 
 #[must_use]

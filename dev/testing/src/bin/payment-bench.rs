@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
+use shared::domain::provider_event::EventLabel;
 use shared::queue::Names;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
@@ -51,7 +52,9 @@ async fn pickup(jobs: usize) -> anyhow::Result<()> {
     for n in 0..jobs + 50 {
         let id = format!("evt_{n}");
         let body = br#"{"object":"event","type":"bench"}"#;
-        let job = provider_events::receive(&app.db, ProviderName::Stripe, &id, body, JobKind::ApplyStripeEvent).await?;
+        let label = EventLabel { provider_event_id: id.clone(), event_type: None, api_version: None };
+        let job =
+            provider_events::receive(&app.db, ProviderName::Stripe, &label, body, JobKind::ApplyStripeEvent).await?;
         let now = Utc::now();
         ringer.ring(job.ok_or_else(|| anyhow::anyhow!("a duplicate"))?);
         if n >= 50 {

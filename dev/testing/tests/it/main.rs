@@ -2,8 +2,17 @@
 
 mod auth;
 mod bad_input;
+mod captures;
 mod create_payment;
+mod customers;
+mod disputes;
+mod guide;
+mod histories;
+mod inbox;
+mod ownership;
 mod payments;
 mod queue;
+mod refunds;
 mod repository;
 mod stripe_webhooks;
+mod subscriptions;

@@ -198,6 +198,7 @@ async fn a_worker_killed_in_the_call_is_replaced_within_fifteen_seconds_and_char
 #[tokio::test]
 async fn a_long_call_keeps_its_lease() {
     let app = TestApp::start().await;
+    app.make_stripe_customer().await;
     let _one = WorkerProcess::start(&app);
     let _two = WorkerProcess::start(&app);
     // Longer than a lease.

@@ -69,6 +69,47 @@ fn the_directions_of_dependencies_hold() {
     }
 }
 
+/// The tables of transitions as ARCHITECTURE.md shows them.
+fn state_machines() -> String {
+    use shared::domain::transitions::Transitions;
+    fn rows<S: Transitions>(resource: &str, name: impl Fn(S) -> &'static str) -> String {
+        let mut text = format!("**{resource}**\n\n| From | may become |\n|---|---|\n");
+        for (from, to) in S::TABLE {
+            let followers: Vec<&str> = to.iter().map(|status| name(*status)).collect();
+            let followers = if followers.is_empty() { "nothing: final".to_owned() } else { followers.join(", ") };
+            text.push_str(&format!("| {} | {followers} |\n", name(*from)));
+        }
+        text.push('\n');
+        text
+    }
+    use shared::domain::{dispute, payment, refund, saved_payment_method, setup, subscription};
+    [
+        rows("Payment", payment::PaymentStatus::as_str),
+        rows("Refund", refund::RefundStatus::as_str),
+        rows("Subscription", subscription::SubscriptionStatus::as_str),
+        rows("Dispute", dispute::DisputeStatus::as_str),
+        rows("Setup", setup::SetupStatus::as_str),
+        rows("Saved payment method", saved_payment_method::SavedPaymentMethodStatus::as_str),
+    ]
+    .concat()
+}
+
+#[test]
+fn the_state_machines_in_the_architecture_are_current() {
+    const BEGIN: &str = "<!-- state machines: `make openapi` renews them -->\n\n";
+    const END: &str = "<!-- end of the state machines -->";
+    let path = root().join("ARCHITECTURE.md");
+    let text = std::fs::read_to_string(&path).expect("ARCHITECTURE.md");
+    let (before, rest) = text.split_once(BEGIN).expect("where they begin");
+    let (shown, after) = rest.split_once(END).expect("where they end");
+    let current = state_machines();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{current}{END}{after}")).expect("written");
+    } else {
+        assert!(shown == current, "ARCHITECTURE.md is stale: run `make openapi`");
+    }
+}
+
 #[test]
 fn files_stay_small() {
     for dir in ["api", "worker", "shared", "migration", "dev"] {
