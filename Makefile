@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test test-backlog lint openapi bench-pickup clean
+.PHONY: help setup build run demo test test-random test-backlog lint openapi bench-pickup clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,11 +19,14 @@ run: build       ## Runs the whole service with a simulated Stripe. WORKERS=n PO
 demo:            ## Takes a payment through the running service and shows each step
 	@exec $(STACK) demo
 
-openapi: build   ## Renews api/openapi.json
-	@UPDATE=1 cargo test -q -p payment-testing --test it the_openapi_document_is_current
+openapi: build   ## Renews what is generated: api/openapi.json, the state machines in ARCHITECTURE.md
+	@UPDATE=1 cargo test -q -p payment-testing --test it repository::
 
 test: build      ## Runs all tests against a private Postgres and Redis
 	@exec $(STACK) with cargo test --workspace
+
+test-random: build ## Random histories against the simulator's ledger. SEEDS=n FIRST_SEED=n OPS=n
+	@SEEDS=$${SEEDS:-20} OPS=$${OPS:-2000} $(STACK) with cargo test -p payment-testing --test it histories:: -- --nocapture
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
