@@ -58,7 +58,9 @@ pub async fn open(
         "-- attempts::open
          INSERT INTO attempts (id, job_id, operation, stripe_customer_id) VALUES ($1, $2, $3, $4)
          ON CONFLICT (job_id, operation) WHERE outcome <> 'rejected' DO UPDATE
-         SET tries = attempts.tries + 1, outcome = 'open', updated_at = now()
+         SET tries = attempts.tries + 1, outcome = 'open', updated_at = now(),
+             -- An attempt from before customers were pinned has none.
+             stripe_customer_id = coalesce(attempts.stripe_customer_id, excluded.stripe_customer_id)
          RETURNING *",
         [
             AttemptId::generate().0.into(),

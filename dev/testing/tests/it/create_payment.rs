@@ -166,6 +166,18 @@ async fn while_the_outcome_is_unknown_the_payment_says_so_and_never_failed() {
 }
 
 #[tokio::test]
+async fn an_attempt_from_before_customers_were_pinned_goes_on_under_its_key() {
+    let (app, id) = app_with_a_payment().await;
+    app.fault("*", "webhook:lose", 10);
+    app.fault("payment_intents.create", "drop_after", 1);
+    let job = app.due_jobs().await[0];
+    worker::runner::run(&app.context, job).await;
+    app.execute("UPDATE attempts SET stripe_customer_id = NULL").await;
+    app.settle().await;
+    assert_paid_once(&app, &id).await;
+}
+
+#[tokio::test]
 async fn a_key_too_old_to_be_sent_again_is_looked_up_instead() {
     let (app, id) = app_with_a_payment().await;
     app.fault("*", "webhook:lose", 10);
