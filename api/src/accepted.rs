@@ -1,10 +1,11 @@
 //! How writes answer that a worker finishes: at once, or once it has.
 
-use std::time::Duration;
-
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Json;
 use poem_openapi::types::ToJSON;
+use sea_orm::DbErr;
+
+use crate::waiting::{Waiter, wait_until};
 
 /// Of something new.
 #[derive(ApiResponse)]
@@ -46,8 +47,43 @@ pub enum Changed<T: ToJSON + Send> {
     Accepted(Json<T>),
 }
 
-/// The preference as it was honoured.
-#[must_use]
-pub fn applied(wait: Duration) -> String {
-    format!("wait={}", wait.as_secs())
+impl<T: ToJSON + Send> Created<T> {
+    /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
+    pub async fn once<S: Into<T>, F>(
+        waiter: Option<Waiter<'_>>,
+        accepted: S,
+        location: String,
+        moved: impl Fn() -> F,
+    ) -> Self
+    where
+        F: Future<Output = Result<Option<S>, DbErr>>,
+    {
+        match waited(waiter, moved).await {
+            Some((moved, applied)) => Self::Done(Json(moved.into()), location, applied),
+            None => Self::Accepted(Json(accepted.into()), location),
+        }
+    }
+}
+
+impl<T: ToJSON + Send> Changed<T> {
+    /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
+    pub async fn once<S: Into<T>, F>(waiter: Option<Waiter<'_>>, accepted: S, moved: impl Fn() -> F) -> Self
+    where
+        F: Future<Output = Result<Option<S>, DbErr>>,
+    {
+        match waited(waiter, moved).await {
+            Some((moved, applied)) => Self::Done(Json(moved.into()), applied),
+            None => Self::Accepted(Json(accepted.into())),
+        }
+    }
+}
+
+/// What came, and the preference as it was honoured.
+async fn waited<S, F>(waiter: Option<Waiter<'_>>, moved: impl Fn() -> F) -> Option<(S, String)>
+where
+    F: Future<Output = Result<Option<S>, DbErr>>,
+{
+    let waiter = waiter?;
+    let moved = wait_until(&waiter, moved).await?;
+    Some((moved, format!("wait={}", waiter.wait.as_secs())))
 }

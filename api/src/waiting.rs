@@ -16,8 +16,10 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Registers interest in a thing by its id. Do this before reading it, or a change in between is missed.
-    pub fn register(&self, id: Uuid) -> Waiter<'_> {
+    /// Registers interest in a thing by its id, for as long as `wait`. Do this before the commit that lets others
+    /// change it, or a change in between is missed.
+    pub fn register(&self, id: Uuid, wait: Option<Duration>) -> Option<Waiter<'_>> {
+        let wait = wait?;
         let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         let notify = match by_id.get(&id).and_then(Weak::upgrade) {
             Some(notify) => notify,
@@ -27,7 +29,7 @@ impl Waiting {
                 notify
             }
         };
-        Waiter { waiting: self, id, notify }
+        Some(Waiter { waiting: self, id, wait, notify })
     }
 
     /// News from Redis: a thing's id, or `None` where some may have been missed.
@@ -58,6 +60,8 @@ impl Waiting {
 pub struct Waiter<'a> {
     waiting: &'a Waiting,
     id: Uuid,
+    /// How long the client waits.
+    pub wait: Duration,
     notify: Arc<Notify>,
 }
 
@@ -83,11 +87,11 @@ const REREAD: Duration = Duration::from_secs(2);
 
 /// What `read` gives once it gives something. `None`: the time is up, or the process stops. A failed read is no reason
 /// to give up: what is waited for is accepted all the same.
-pub async fn wait_until<T, F>(waiter: &Waiter<'_>, wait: Duration, read: impl Fn() -> F) -> Option<T>
+pub async fn wait_until<T, F>(waiter: &Waiter<'_>, read: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<Option<T>, DbErr>>,
 {
-    let deadline = Instant::now() + wait;
+    let deadline = Instant::now() + waiter.wait;
     let mut changed = std::pin::pin!(waiter.changed());
     changed.as_mut().enable();
     // It was only just committed: the first look is after the first news.
@@ -116,7 +120,8 @@ mod tests {
     async fn waiters_are_woken_and_forgotten() {
         let waiting = Waiting::default();
         let id = Uuid::now_v7();
-        let (first, second) = (waiting.register(id), waiting.register(id));
+        let register = || waiting.register(id, Some(Duration::from_secs(1))).expect("a waiter");
+        let (first, second) = (register(), register());
         let mut changed = Box::pin(first.changed());
         changed.as_mut().enable();
         waiting.on_news(Some(&Uuid::now_v7().to_string()));

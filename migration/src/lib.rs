@@ -15,6 +15,7 @@ mod m20261125_000010_create_disputes;
 mod m20261125_000011_create_saved_payment_methods;
 mod m20261125_000012_attempts_pin_the_customer;
 mod m20261125_000013_inbox;
+mod m20261125_000014_customers_removed_metadata;
 
 pub struct Migrator;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000011_create_saved_payment_methods::Migration),
             Box::new(m20261125_000012_attempts_pin_the_customer::Migration),
             Box::new(m20261125_000013_inbox::Migration),
+            Box::new(m20261125_000014_customers_removed_metadata::Migration),
         ]
     }
 }

@@ -75,7 +75,6 @@ fn seen_payment(status: PaymentStatus) -> ProviderPayment {
         failure: None,
         expires_at: None,
         created_at: Utc::now(),
-        payment_id: None,
     }
 }
 
@@ -109,7 +108,6 @@ fn seen_refund(status: RefundStatus) -> ProviderRefund {
         reason: None,
         failure: None,
         created_at: Utc::now(),
-        refund_id: None,
     }
 }
 
@@ -161,8 +159,6 @@ fn seen_subscription(status: SubscriptionStatus) -> ProviderSubscription {
         canceled_at: None,
         ended_at: None,
         client_secret: None,
-        latest_invoice_id: None,
-        subscription_id: None,
     }
 }
 
@@ -186,7 +182,7 @@ fn setup(status: SetupStatus) -> Setup {
 
 fn seen_setup(status: SetupStatus) -> ProviderSetup {
     let id = "seti_1".to_owned();
-    ProviderSetup { id, status, client_secret: None, payment_method: None, failure: None, setup_id: None }
+    ProviderSetup { id, status, client_secret: None, payment_method: None, failure: None }
 }
 
 fn dispute(status: DisputeStatus) -> Dispute {

@@ -9,16 +9,17 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use sea_orm::TransactionTrait as _;
 use serde::Deserialize;
-use shared::domain::dispute::{Dispute, DisputeWish};
+use shared::domain::dispute::DisputeWish;
 use shared::domain::ids::{DisputeId, JobId};
 use shared::domain::job::JobKind;
+use shared::domain::operation::Operation;
 use shared::domain::text_rules::check_text;
 use shared::domain::timeline::{Actor, Step};
 use shared::store::{Saved, disputes, jobs, payments};
 use uuid::Uuid;
 
 use crate::Tag;
-use crate::accepted::{Changed, applied};
+use crate::accepted::Changed;
 use crate::auth::{Admin, Claims};
 use crate::body::{JsonBody, escape};
 use crate::disputes::dto::{DisputeBody, DisputeList, DisputeStatus};
@@ -27,7 +28,6 @@ use crate::paging::{default_limit, fetched};
 use crate::prefer;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
-use crate::waiting::wait_until;
 
 /// Stripe's fields for texts. Source: <https://docs.stripe.com/api/disputes/evidence_object>.
 const EVIDENCE: [&str; 18] = [
@@ -189,20 +189,12 @@ async fn change(
         payments::add_step(&txn, payment.id, &step).await?;
     }
     let job = jobs::enqueue_as(&txn, operation, JobKind::ChangeDispute, id).await?;
-    let waiter = prefer::wait(prefer).map(|wait| (wait, state.waiting.register(id)));
+    let waiter = state.waiting.register(id, prefer::wait(prefer));
     txn.commit().await?;
     state.ringer.ring(job);
-    if let Some((wait, waiter)) = waiter {
-        let ended = wait_until(&waiter, wait, || async {
-            let found = disputes::find_any(&state.db, DisputeId(id)).await?;
-            let pending = |dispute: &Dispute| {
-                dispute.last_operation.as_ref().is_some_and(|last| last.id == operation && last.is_pending())
-            };
-            Ok(found.filter(|dispute| !pending(dispute)))
-        });
-        if let Some(ended) = ended.await {
-            return Ok(Changed::Done(Json(ended.into()), applied(wait)));
-        }
-    }
-    Ok(Changed::Accepted(Json(after.into())))
+    let moved = || async {
+        let found = disputes::find_any(&state.db, DisputeId(id)).await?;
+        Ok(found.filter(|dispute| Operation::pending(dispute.last_operation.as_ref(), operation).is_none()))
+    };
+    Ok(Changed::once(waiter, after, moved).await)
 }

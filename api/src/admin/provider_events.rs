@@ -192,7 +192,7 @@ impl ProviderEventsApi {
         operation_id = "get_provider_event"
     )]
     async fn get(&self, _admin: Admin, id: Path<Uuid>) -> Result<Json<ProviderEventBody>, Problem> {
-        let found = provider_events::find_any(&self.state.db, ProviderEventId(id.0)).await?;
+        let found = provider_events::find(&self.state.db, ProviderEventId(id.0)).await?;
         let event = found.ok_or_else(|| Problem::not_found("provider_event"))?;
         let mut body: Value = serde_json::from_slice(&event.body)
             .unwrap_or_else(|_| String::from_utf8_lossy(&event.body).into_owned().into());

@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::job::JobKind;
 use shared::domain::saved_payment_method::{SavedPaymentMethod, SavedPaymentMethodStatus as Status};
 use shared::store::{Saved, jobs, saved_payment_methods};
 
 use super::dto::PaymentMethodBody;
-use crate::accepted::{Changed, applied};
+use crate::accepted::Changed;
 use crate::auth::Claims;
 use crate::payments::dto::is_provider_id;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn remove_payment_method(
     state: &State,
@@ -31,24 +29,21 @@ pub(super) async fn remove_payment_method(
     let before = before.ok_or_else(|| Problem::not_found("payment_method"))?;
     let after = SavedPaymentMethod { status: Status::Removing, ..before.clone() };
     // Asked for twice, it is removed once.
-    if before.status == Status::Removing {
-        return Ok(Changed::Accepted(Json(before.into())));
-    }
-    if saved_payment_methods::save(&txn, &before, &after).await? == Saved::Stale {
+    let job = if before.status == Status::Removing {
+        None
+    } else if saved_payment_methods::save(&txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("payment method", "changing at this moment; try again"));
-    }
-    let job = jobs::enqueue(&txn, JobKind::RemovePaymentMethod, after.row_id).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(after.row_id)));
+    } else {
+        Some(jobs::enqueue(&txn, JobKind::RemovePaymentMethod, after.row_id).await?)
+    };
+    let waiter = state.waiting.register(after.row_id, wait);
     txn.commit().await?;
-    state.ringer.ring(job);
-    if let Some((wait, waiter)) = waiter {
-        let removed = wait_until(&waiter, wait, || async {
-            let found = saved_payment_methods::find(&state.db, &user.id, id).await?;
-            Ok(found.filter(|method| method.status == Status::Removed))
-        });
-        if let Some(removed) = removed.await {
-            return Ok(Changed::Done(Json(removed.into()), applied(wait)));
-        }
+    if let Some(job) = job {
+        state.ringer.ring(job);
     }
-    Ok(Changed::Accepted(Json(after.into())))
+    let moved = || async {
+        let found = saved_payment_methods::find(&state.db, &user.id, id).await?;
+        Ok(found.filter(|method| method.status == Status::Removed))
+    };
+    Ok(Changed::once(waiter, after, moved).await)
 }

@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::ids::SetupId;
 use shared::domain::job::JobKind;
@@ -14,11 +13,10 @@ use shared::domain::setup::{Setup, SetupStatus};
 use shared::store::{customers, jobs, setups};
 
 use super::dto::SetupBody;
-use crate::accepted::{Created, applied};
+use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn create_setup(
     state: &State,
@@ -44,19 +42,15 @@ pub(super) async fn create_setup(
     };
     setups::insert(&txn, &setup).await?;
     let job = jobs::enqueue(&txn, JobKind::CreateSetup, setup.id.0).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(setup.id.0)));
+    let waiter = state.waiting.register(setup.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
 
     let location = format!("/api/customers/me/setup/{}", setup.id);
-    if let Some((wait, waiter)) = waiter {
-        let moved = wait_until(&waiter, wait, || async {
-            let found = setups::find(&state.db, &user.id, setup.id).await?;
-            Ok(found.filter(|setup| setup.status != SetupStatus::Pending))
-        });
-        if let Some(moved) = moved.await {
-            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
-        }
-    }
-    Ok(Created::Accepted(Json(setup.into()), location))
+    let id = setup.id;
+    let moved = || async {
+        let found = setups::find(&state.db, &user.id, id).await?;
+        Ok(found.filter(|setup| setup.status != SetupStatus::Pending))
+    };
+    Ok(Created::once(waiter, setup, location, moved).await)
 }

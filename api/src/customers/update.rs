@@ -68,8 +68,8 @@ fn patched(before: &Customer, patch: UpdateCustomer) -> Result<Customer, Vec<Fie
         }
     }
     if let Some(metadata) = merged(&before.metadata, patch.metadata) {
-        after.metadata = metadata;
-        errors.extend(metadata_errors(&after.metadata));
+        errors.extend(metadata_errors(&metadata));
+        after = after.with_metadata(metadata);
     }
     if errors.is_empty() { Ok(after) } else { Err(errors) }
 }

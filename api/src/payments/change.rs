@@ -5,23 +5,21 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::ids::{JobId, PaymentId};
 use shared::domain::job::JobKind;
-use shared::domain::operation::NotPossible;
+use shared::domain::operation::{NotPossible, Operation};
 use shared::domain::payment::{Payment, PaymentWish};
 use shared::domain::timeline::{Actor, Step};
 use shared::store::{Saved, jobs, payments};
 use uuid::Uuid;
 
 use super::dto::PaymentBody;
-use crate::accepted::{Changed, applied};
+use crate::accepted::Changed;
 use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn change_payment(
     state: &State,
@@ -43,22 +41,14 @@ pub(super) async fn change_payment(
     let step = Step { status: after.status, actor: Actor::Api, cause, detail: detail(&after) };
     payments::add_step(&txn, after.id, &step).await?;
     let job = jobs::enqueue_as(&txn, operation, JobKind::ChangePayment, after.id.0).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(after.id.0)));
+    let waiter = state.waiting.register(after.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
-    if let Some((wait, waiter)) = waiter {
-        let ended = wait_until(&waiter, wait, || async {
-            let found = payments::find(&state.db, &user.id, after.id).await?;
-            let pending = |payment: &Payment| {
-                payment.last_operation.as_ref().is_some_and(|last| last.id == operation && last.is_pending())
-            };
-            Ok(found.filter(|payment| !pending(payment)))
-        });
-        if let Some(ended) = ended.await {
-            return Ok(Changed::Done(Json(ended.into()), applied(wait)));
-        }
-    }
-    Ok(Changed::Accepted(Json(after.into())))
+    let moved = || async {
+        let found = payments::find(&state.db, &user.id, PaymentId(id)).await?;
+        Ok(found.filter(|payment| Operation::pending(payment.last_operation.as_ref(), operation).is_none()))
+    };
+    Ok(Changed::once(waiter, after, moved).await)
 }
 
 /// What the timeline says of it.

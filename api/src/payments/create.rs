@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
-use poem_openapi::payload::Json;
 use sea_orm::{ConnectionTrait, TransactionTrait as _};
 use shared::domain::ids::UserId;
 use shared::domain::job::JobKind;
@@ -15,12 +14,11 @@ use shared::domain::timeline::{Actor, Step};
 use shared::store::{customers, jobs, payments, saved_payment_methods};
 
 use super::dto::{CreatePayment, PaymentBody};
-use crate::accepted::{Created, applied};
+use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn create_payment(
     state: &State,
@@ -46,21 +44,17 @@ pub(super) async fn create_payment(
     payments::add_step(&txn, payment.id, &step).await?;
     let job = jobs::enqueue(&txn, JobKind::CreatePayment, payment.id.0).await?;
     // Registered before the worker can know: no change is missed.
-    let waiter = wait.map(|wait| (wait, state.waiting.register(payment.id.0)));
+    let waiter = state.waiting.register(payment.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
 
     let location = format!("/api/payments/{}", payment.id);
-    if let Some((wait, waiter)) = waiter {
-        let moved = wait_until(&waiter, wait, || async {
-            let found = payments::find(&state.db, &user.id, payment.id).await?;
-            Ok(found.filter(|payment| payment.status != PaymentStatus::Pending))
-        });
-        if let Some(moved) = moved.await {
-            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
-        }
-    }
-    Ok(Created::Accepted(Json(payment.into()), location))
+    let id = payment.id;
+    let moved = || async {
+        let found = payments::find(&state.db, &user.id, id).await?;
+        Ok(found.filter(|payment| payment.status != PaymentStatus::Pending))
+    };
+    Ok(Created::once(waiter, payment, location, moved).await)
 }
 
 /// A payment method that is known to us must be the user's and still be saved.

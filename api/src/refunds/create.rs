@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::ids::{PaymentId, RefundId};
 use shared::domain::job::JobKind;
@@ -17,12 +16,11 @@ use shared::domain::timeline::{Actor, Step};
 use shared::store::{jobs, payments, refunds};
 
 use super::dto::{CreateRefund, RefundBody};
-use crate::accepted::{Created, applied};
+use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
-use crate::waiting::wait_until;
 use crate::wire::metadata_errors;
 
 pub(super) async fn create_refund(
@@ -49,21 +47,17 @@ pub(super) async fn create_refund(
     };
     payments::add_step(&txn, payment.id, &step).await?;
     let job = jobs::enqueue(&txn, JobKind::CreateRefund, refund.id.0).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(refund.id.0)));
+    let waiter = state.waiting.register(refund.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
 
     let location = format!("/api/refunds/{}", refund.id);
-    if let Some((wait, waiter)) = waiter {
-        let moved = wait_until(&waiter, wait, || async {
-            let found = refunds::find(&state.db, &user.id, refund.id).await?;
-            Ok(found.filter(|refund| refund.status != RefundStatus::Pending))
-        });
-        if let Some(moved) = moved.await {
-            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
-        }
-    }
-    Ok(Created::Accepted(Json(refund.into()), location))
+    let id = refund.id;
+    let moved = || async {
+        let found = refunds::find(&state.db, &user.id, id).await?;
+        Ok(found.filter(|refund| refund.status != RefundStatus::Pending))
+    };
+    Ok(Created::once(waiter, refund, location, moved).await)
 }
 
 fn refund_of(payment: &Payment, body: CreateRefund) -> Result<Refund, Problem> {

@@ -5,20 +5,19 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::ids::{JobId, SubscriptionId};
 use shared::domain::job::JobKind;
+use shared::domain::operation::Operation;
 use shared::domain::subscription::Subscription;
 use shared::store::{Saved, jobs, subscriptions};
 use uuid::Uuid;
 
 use super::dto::SubscriptionBody;
-use crate::accepted::{Changed, applied};
+use crate::accepted::Changed;
 use crate::auth::Claims;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn change_subscription(
     state: &State,
@@ -36,20 +35,12 @@ pub(super) async fn change_subscription(
         return Err(Problem::invalid_status("subscription", "changing at this moment; try again"));
     }
     let job = jobs::enqueue_as(&txn, operation, JobKind::ChangeSubscription, after.id.0).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(after.id.0)));
+    let waiter = state.waiting.register(after.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
-    if let Some((wait, waiter)) = waiter {
-        let ended = wait_until(&waiter, wait, || async {
-            let found = subscriptions::find(&state.db, &user.id, after.id).await?;
-            let pending = |subscription: &Subscription| {
-                subscription.last_operation.as_ref().is_some_and(|last| last.id == operation && last.is_pending())
-            };
-            Ok(found.filter(|subscription| !pending(subscription)))
-        });
-        if let Some(ended) = ended.await {
-            return Ok(Changed::Done(Json(ended.into()), applied(wait)));
-        }
-    }
-    Ok(Changed::Accepted(Json(after.into())))
+    let moved = || async {
+        let found = subscriptions::find(&state.db, &user.id, SubscriptionId(id)).await?;
+        Ok(found.filter(|subscription| Operation::pending(subscription.last_operation.as_ref(), operation).is_none()))
+    };
+    Ok(Changed::once(waiter, after, moved).await)
 }

@@ -5,19 +5,17 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
-use poem_openapi::payload::Json;
 use sea_orm::TransactionTrait as _;
 use shared::domain::job::JobKind;
 use shared::domain::subscription::SubscriptionStatus;
 use shared::store::{customers, jobs, subscriptions};
 
 use super::dto::{CreateSubscription, SubscriptionBody};
-use crate::accepted::{Created, applied};
+use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::payments::create::check_payment_method;
 use crate::problem::Problem;
 use crate::state::State;
-use crate::waiting::wait_until;
 
 pub(super) async fn create_subscription(
     state: &State,
@@ -34,19 +32,15 @@ pub(super) async fn create_subscription(
     let subscription = body.into_subscription(money, user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
     subscriptions::insert(&txn, &subscription).await?;
     let job = jobs::enqueue(&txn, JobKind::CreateSubscription, subscription.id.0).await?;
-    let waiter = wait.map(|wait| (wait, state.waiting.register(subscription.id.0)));
+    let waiter = state.waiting.register(subscription.id.0, wait);
     txn.commit().await?;
     state.ringer.ring(job);
 
     let location = format!("/api/subscriptions/{}", subscription.id);
-    if let Some((wait, waiter)) = waiter {
-        let moved = wait_until(&waiter, wait, || async {
-            let found = subscriptions::find(&state.db, &user.id, subscription.id).await?;
-            Ok(found.filter(|found| found.status != SubscriptionStatus::Pending))
-        });
-        if let Some(moved) = moved.await {
-            return Ok(Created::Done(Json(moved.into()), location, applied(wait)));
-        }
-    }
-    Ok(Created::Accepted(Json(subscription.into()), location))
+    let id = subscription.id;
+    let moved = || async {
+        let found = subscriptions::find(&state.db, &user.id, id).await?;
+        Ok(found.filter(|found| found.status != SubscriptionStatus::Pending))
+    };
+    Ok(Created::once(waiter, subscription, location, moved).await)
 }

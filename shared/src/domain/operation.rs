@@ -62,9 +62,25 @@ impl<W> Operation<W> {
         })
     }
 
+    /// The last operation, if it is this one and still at work.
+    #[must_use]
+    pub fn pending(last: Option<&Self>, id: JobId) -> Option<&Self> {
+        last.filter(|last| last.id == id && last.is_pending())
+    }
+
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.status == OperationStatus::Pending
+    }
+
+    /// As it is after what a job learnt.
+    #[must_use]
+    pub fn after(self, outcome: OperationOutcome, now: DateTime<Utc>) -> Self {
+        match outcome {
+            OperationOutcome::Done => self.ended(None, now),
+            OperationOutcome::Refused(failure) => self.ended(Some(failure), now),
+            OperationOutcome::Open => self,
+        }
     }
 
     /// How it ended: `None` well.

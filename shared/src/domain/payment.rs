@@ -150,8 +150,6 @@ pub struct ProviderPayment {
     pub failure: Option<Failure>,
     pub expires_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
-    /// Our id, where the provider's object carries it.
-    pub payment_id: Option<PaymentId>,
 }
 
 impl Payment {

@@ -75,8 +75,6 @@ pub struct ProviderRefund {
     pub reason: Option<String>,
     pub failure: Option<Failure>,
     pub created_at: DateTime<Utc>,
-    /// Our id, where the provider's object carries it.
-    pub refund_id: Option<RefundId>,
 }
 
 impl Refund {

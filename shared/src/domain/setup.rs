@@ -77,8 +77,6 @@ pub struct ProviderSetup {
     pub client_secret: Option<SecretString>,
     pub payment_method: Option<String>,
     pub failure: Option<Failure>,
-    /// Our id, where the provider's object carries it.
-    pub setup_id: Option<SetupId>,
 }
 
 impl Setup {

@@ -155,10 +155,6 @@ pub struct ProviderSubscription {
     pub ended_at: Option<DateTime<Utc>>,
     /// Of the newest invoice, while it is to be paid.
     pub client_secret: Option<SecretString>,
-    /// The newest invoice, whose payment is one of ours.
-    pub latest_invoice_id: Option<String>,
-    /// Our id, where the provider's object carries it.
-    pub subscription_id: Option<SubscriptionId>,
 }
 
 impl Subscription {

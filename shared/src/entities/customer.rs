@@ -14,6 +14,7 @@ pub struct Model {
     pub name: Option<String>,
     #[sea_orm(column_type = "JsonBinary")]
     pub metadata: Json,
+    pub removed_metadata: Vec<String>,
     pub stripe_customer_id: Option<String>,
     pub stripe_generation: i32,
     pub created_at: DateTimeUtc,
@@ -36,6 +37,7 @@ impl TryFrom<Model> for Customer {
             email: row.email,
             name: row.name,
             metadata: serde_json::from_value(row.metadata).map_err(|_| odd())?,
+            removed_metadata: row.removed_metadata.into_iter().collect(),
             stripe_customer_id: row.stripe_customer_id,
             stripe_generation: row.stripe_generation,
             created_at: row.created_at,

@@ -112,6 +112,20 @@ pub async fn skip_generation(conn: &impl ConnectionTrait, id: CustomerId, genera
     .map(drop)
 }
 
+/// Stripe has been told that these keys of metadata are gone.
+///
+/// # Errors
+/// The database's own.
+pub async fn forget_removed_metadata(conn: &impl ConnectionTrait, told: &Customer) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- customers::forget_removed_metadata
+         UPDATE customers SET removed_metadata = '{}' WHERE id = $1 AND updated_at = $2 AND removed_metadata <> '{}'",
+        [told.id.0.into(), told.updated_at.into()],
+    ))
+    .await
+    .map(drop)
+}
+
 /// Writes email, name and metadata, if nobody wrote them since `before` was read.
 ///
 /// # Errors
@@ -120,7 +134,7 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Customer, after: &Custom
     let done = conn
         .execute_raw(sql(
             "-- customers::save
-             UPDATE customers SET email = $3, name = $4, metadata = $5, updated_at = clock_timestamp()
+             UPDATE customers SET email = $3, name = $4, metadata = $5, removed_metadata = $6, updated_at = clock_timestamp()
              WHERE id = $1 AND updated_at = $2",
             [
                 before.id.0.into(),
@@ -128,6 +142,7 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Customer, after: &Custom
                 after.email.clone().into(),
                 after.name.clone().into(),
                 json(&after.metadata)?.into(),
+                after.removed_metadata.iter().cloned().collect::<Vec<_>>().into(),
             ],
         ))
         .await?;

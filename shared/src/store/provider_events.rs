@@ -55,7 +55,7 @@ pub async fn receive(
 
 /// # Errors
 /// The database's own.
-pub async fn find_for_job(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<ProviderEvent>, DbErr> {
+pub async fn find(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<ProviderEvent>, DbErr> {
     provider_event::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
@@ -128,14 +128,6 @@ pub async fn list(
         query = query.filter(provider_event::Column::Id.lt(before.0));
     }
     all(query.order_by_desc(provider_event::Column::Id).limit(limit).all(conn).await?)
-}
-
-/// An event, for an administrator.
-///
-/// # Errors
-/// The database's own.
-pub async fn find_any(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<ProviderEvent>, DbErr> {
-    find_for_job(conn, id).await
 }
 
 /// Has an event applied again. `None`: there is no such event.

@@ -7,7 +7,7 @@ use sea_orm::DatabaseTransaction;
 use shared::domain::dispute::{Dispute, DisputeStatus, DisputeWish, ProviderDispute};
 use shared::domain::ids::DisputeId;
 use shared::domain::job::Lease;
-use shared::domain::operation::{Operation, OperationOutcome};
+use shared::domain::operation::Operation;
 use shared::domain::timeline::{Actor, Step};
 use shared::providers::ProviderError;
 use shared::store::attempts::{self, Attempt};
@@ -33,9 +33,8 @@ impl Job for ChangeDispute {
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let dispute = disputes::find_any(txn, DisputeId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
-        let operation = match &dispute.last_operation {
-            Some(operation) if operation.id == lease.job_id && operation.is_pending() => operation.clone(),
-            Some(_) | None => return Ok(Preparation::Done),
+        let Some(operation) = Operation::pending(dispute.last_operation.as_ref(), lease.job_id).cloned() else {
+            return Ok(Preparation::Done);
         };
         let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
         Ok(Preparation::Ready(Prepared { dispute, operation, attempt }))
@@ -74,11 +73,7 @@ impl Job for ChangeDispute {
             Some(seen) => before.observe(seen, Utc::now())?,
             None => before.clone(),
         };
-        after.last_operation = match outcome.operation {
-            OperationOutcome::Done => Some(prepared.operation.ended(None, Utc::now())),
-            OperationOutcome::Refused(failure) => Some(prepared.operation.ended(Some(failure), Utc::now())),
-            OperationOutcome::Open => after.last_operation,
-        };
+        after.last_operation = Some(prepared.operation.after(outcome.operation, Utc::now()));
         if after.differs_from(&before) && disputes::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }

@@ -7,7 +7,7 @@ use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::{Evidence, Failure};
 use shared::domain::ids::PaymentId;
 use shared::domain::job::Lease;
-use shared::domain::operation::{Operation, OperationOutcome};
+use shared::domain::operation::Operation;
 use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
 use shared::domain::transitions::Transitions as _;
@@ -35,9 +35,8 @@ impl Job for ChangePayment {
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let payment = payments::find_for_job(txn, PaymentId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
-        let operation = match &payment.last_operation {
-            Some(operation) if operation.id == lease.job_id && operation.is_pending() => operation.clone(),
-            Some(_) | None => return Ok(Preparation::Done),
+        let Some(operation) = Operation::pending(payment.last_operation.as_ref(), lease.job_id).cloned() else {
+            return Ok(Preparation::Done);
         };
         match payment.provider_payment_id.clone() {
             Some(provider_payment_id) => {
@@ -96,11 +95,7 @@ impl Job for ChangePayment {
             }
             after = before.apply(Evidence::Observed(seen), Utc::now())?;
         }
-        after.last_operation = match outcome.operation {
-            OperationOutcome::Done => Some(prepared.operation.ended(None, Utc::now())),
-            OperationOutcome::Refused(failure) => Some(prepared.operation.ended(Some(failure), Utc::now())),
-            OperationOutcome::Open => after.last_operation,
-        };
+        after.last_operation = Some(prepared.operation.after(outcome.operation, Utc::now()));
         if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }

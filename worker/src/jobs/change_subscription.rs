@@ -38,9 +38,8 @@ impl Job for ChangeSubscription {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let id = SubscriptionId(lease.subject_id);
         let subscription = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
-        let operation = match &subscription.last_operation {
-            Some(operation) if operation.id == lease.job_id && operation.is_pending() => operation.clone(),
-            Some(_) | None => return Ok(Preparation::Done),
+        let Some(operation) = Operation::pending(subscription.last_operation.as_ref(), lease.job_id).cloned() else {
+            return Ok(Preparation::Done);
         };
         match subscription.provider_subscription_id.clone() {
             Some(provider_subscription_id) => {
@@ -98,18 +97,12 @@ impl Job for ChangeSubscription {
             }
             after = before.apply(Evidence::Observed(seen), Utc::now())?;
         }
-        after.last_operation = match outcome.operation {
-            OperationOutcome::Done => {
-                if let SubscriptionWish::Update(SubscriptionChange { metadata: Some(metadata), .. }) =
-                    &prepared.operation.wanted
-                {
-                    after.metadata.clone_from(metadata);
-                }
-                Some(prepared.operation.ended(None, Utc::now()))
-            }
-            OperationOutcome::Refused(failure) => Some(prepared.operation.ended(Some(failure), Utc::now())),
-            OperationOutcome::Open => after.last_operation,
-        };
+        if let (OperationOutcome::Done, SubscriptionWish::Update(SubscriptionChange { metadata: Some(metadata), .. })) =
+            (&outcome.operation, &prepared.operation.wanted)
+        {
+            after.metadata.clone_from(metadata);
+        }
+        after.last_operation = Some(prepared.operation.after(outcome.operation, Utc::now()));
         if after.differs_from(&before) && subscriptions::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }

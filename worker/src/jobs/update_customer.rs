@@ -53,6 +53,7 @@ impl Job for UpdateCustomer {
                     // It changed while we told Stripe: the last word must be the newest.
                     return Err(JobError::Stale);
                 }
+                customers::forget_removed_metadata(txn, &prepared.customer).await?;
                 Ending::Done
             }
             Err(ProviderError::Rejected { failure, .. }) if failure.code == "resource_missing" => {

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testing::TestApp;
 
-async fn save_card(app: &TestApp, card: &str) -> String {
+pub(crate) async fn save_card(app: &TestApp, card: &str) -> String {
     let setup = app.accepted(Method::POST, "/api/customers/me/setup", json!({})).await;
     app.settle().await;
     let path = format!("/api/customers/me/setup/{}", setup["id"].as_str().expect("an id"));
@@ -96,4 +96,30 @@ async fn a_customer_who_was_deleted_at_stripe_gets_another() {
             assert_eq!(app.read("/api/customers/me/payment-methods").await["data"], json!([]), "{card}");
         }
     }
+}
+
+#[tokio::test]
+async fn metadata_that_were_removed_are_removed_at_stripe_and_what_others_put_there_stays() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    let patch = async |metadata: Value| {
+        let body = json!({ "metadata": metadata });
+        assert_eq!(app.call(Method::PATCH, "/api/customers/me", "anna", Some(body)).await.status, StatusCode::OK);
+    };
+    patch(json!({ "a": "1", "b": "2" })).await;
+    app.settle().await;
+    let stripe_id = app.simulator.world.objects(simulator::Kind::Customer)[0]["id"].as_str().expect("an id").to_owned();
+    let theirs = [("metadata[theirs]", "x")];
+    let url = format!("{}/v1/customers/{stripe_id}", app.simulator.url());
+    let request = reqwest::Client::new().post(url).bearer_auth("sk_test_x").form(&theirs);
+    assert_eq!(request.send().await.expect("an answer").status(), StatusCode::OK);
+
+    // Gone, back again, and another one gone, before Stripe was told of any.
+    patch(json!({ "a": null })).await;
+    patch(json!({ "a": "3", "b": null })).await;
+    app.fault("customers.update", "drop_after", 1);
+    app.settle().await;
+    let metadata = app.simulator.world.objects(simulator::Kind::Customer)[0]["metadata"].clone();
+    assert_eq!((&metadata["a"], &metadata["b"], &metadata["theirs"]), (&json!("3"), &Value::Null, &json!("x")));
+    assert_eq!(app.count("SELECT count(*) FROM customers WHERE removed_metadata <> '{}'").await, 0);
 }

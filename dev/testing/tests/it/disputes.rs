@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testing::TestApp;
 
-async fn disputed(app: &TestApp) -> (String, Value) {
+pub(crate) async fn disputed(app: &TestApp) -> (String, Value) {
     app.make_stripe_customer().await;
     let id = app.create_payment(json!({ "payment_method": "pm_card_createDispute" })).await;
     app.settle().await;

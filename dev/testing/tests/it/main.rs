@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod captures;
+mod crash_points;
 mod create_payment;
 mod customers;
 mod disputes;

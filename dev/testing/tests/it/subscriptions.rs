@@ -6,9 +6,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testing::TestApp;
 
+use crate::customers::save_card;
+
 const DAY: u64 = 24 * 3_600;
 
-fn body(more: Value) -> Value {
+pub(crate) fn body(more: Value) -> Value {
     let mut body = json!({
         "provider": "stripe", "amount": 9_900, "currency": "sek", "interval": "month", "product_name": "Coffee club",
     });
@@ -18,17 +20,7 @@ fn body(more: Value) -> Value {
     body
 }
 
-async fn saved_card(app: &TestApp, card: &str) -> String {
-    let setup = app.accepted(Method::POST, "/api/customers/me/setup", json!({})).await;
-    app.settle().await;
-    let setup = app.read(&format!("/api/customers/me/setup/{}", setup["id"].as_str().expect("an id"))).await;
-    assert_eq!(app.confirm_in_browser(&setup, card).await, StatusCode::OK);
-    app.settle().await;
-    let methods = app.read("/api/customers/me/payment-methods").await;
-    methods["data"][0]["id"].as_str().unwrap_or_else(|| panic!("no saved card: {methods}")).to_owned()
-}
-
-async fn subscribe(app: &TestApp, more: Value) -> String {
+pub(crate) async fn subscribe(app: &TestApp, more: Value) -> String {
     let made = app.accepted(Method::POST, "/api/subscriptions", body(more)).await;
     assert_eq!(made["status"], "pending");
     app.settle().await;
@@ -70,7 +62,7 @@ async fn the_payer_confirms_the_first_payment_and_renewals_are_payments_of_their
 #[tokio::test]
 async fn a_saved_card_is_charged_at_once_and_products_and_prices_are_made_once() {
     let app = TestApp::start().await;
-    let card = saved_card(&app, "pm_card_visa").await;
+    let card = save_card(&app, "pm_card_visa").await;
     for _ in 0..2 {
         let id = subscribe(&app, json!({ "payment_method": card })).await;
         assert_eq!(read(&app, &id).await["status"], "active");
@@ -84,7 +76,7 @@ async fn a_saved_card_is_charged_at_once_and_products_and_prices_are_made_once()
 #[tokio::test]
 async fn a_subscription_ends_with_its_period_unless_it_is_resumed() {
     let app = TestApp::start().await;
-    let card = saved_card(&app, "pm_card_visa").await;
+    let card = save_card(&app, "pm_card_visa").await;
     let id = subscribe(&app, json!({ "payment_method": card })).await;
     let path = format!("/api/subscriptions/{id}");
     app.accepted(Method::DELETE, &path, json!({})).await;
@@ -125,7 +117,7 @@ async fn a_subscription_is_ended_at_once_whatever_goes_wrong_on_the_way() {
 #[tokio::test]
 async fn a_new_amount_counts_from_the_next_period_and_metadata_is_merged() {
     let app = TestApp::start().await;
-    let card = saved_card(&app, "pm_card_visa").await;
+    let card = save_card(&app, "pm_card_visa").await;
     let id = subscribe(&app, json!({ "payment_method": card, "metadata": { "a": "1", "b": "2" } })).await;
     let path = format!("/api/subscriptions/{id}");
     app.accepted(Method::PATCH, &path, json!({ "amount": 12_900, "metadata": { "a": null, "c": "3" } })).await;
@@ -149,7 +141,7 @@ async fn a_first_payment_that_is_not_made_in_time_ends_the_subscription() {
 #[tokio::test]
 async fn a_trial_charges_nothing_until_it_ends() {
     let app = TestApp::start().await;
-    let card = saved_card(&app, "pm_card_visa").await;
+    let card = save_card(&app, "pm_card_visa").await;
     let id = subscribe(&app, json!({ "payment_method": card, "trial_period_days": 7 })).await;
     let trial = read(&app, &id).await;
     assert_eq!((&trial["status"], &trial["latest_payment_id"]), (&json!("trialing"), &Value::Null));
@@ -163,7 +155,7 @@ async fn a_trial_charges_nothing_until_it_ends() {
 #[tokio::test]
 async fn a_declined_renewal_is_past_due_then_unpaid() {
     let app = TestApp::start().await;
-    let card = saved_card(&app, "pm_card_visa").await;
+    let card = save_card(&app, "pm_card_visa").await;
     let id = subscribe(&app, json!({ "payment_method": card })).await;
     let customer = app.read("/api/customers/me").await["stripe_customer_id"].as_str().expect("an id").to_owned();
     app.control(&format!("customers/{customer}/card"), json!({ "payment_method": "pm_card_chargeDeclined" })).await;
@@ -210,4 +202,17 @@ async fn bad_subscriptions_are_refused_with_the_field() {
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{more}");
     }
     assert_eq!(app.count("SELECT count(*) FROM subscriptions").await, 0);
+}
+
+#[tokio::test]
+async fn a_subscription_that_had_to_be_looked_up_can_be_confirmed_too() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    app.fault("*", "webhook:lose", 100);
+    app.fault("subscriptions.create", "error_after:500", 1);
+    let id = subscribe(&app, json!({})).await;
+    assert_eq!(app.requests("subscriptions.list"), 1);
+    let incomplete = read(&app, &id).await;
+    assert_eq!(incomplete["status"], "incomplete");
+    assert_eq!(app.confirm_in_browser(&incomplete, "pm_card_visa").await, StatusCode::OK);
 }

@@ -35,10 +35,13 @@ impl Stripe {
         customer: &Customer,
         stripe_customer_id: &str,
     ) -> Result<Answer<String>, ProviderError> {
-        let form = Form::new()
+        let mut form = Form::new()
             .with("email", customer.email.as_deref().unwrap_or_default())
             .with("name", customer.name.as_deref().unwrap_or_default())
             .with_map("metadata", &customer.metadata);
+        for removed in &customer.removed_metadata {
+            form = form.with(format!("metadata[{removed}]"), "");
+        }
         let path = format!("/customers/{stripe_customer_id}");
         let call = self.transport.call();
         let updated = call.form(Method::POST, &path, form.pairs(), None).await.map_err(refused)?;

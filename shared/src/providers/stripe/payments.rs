@@ -13,7 +13,7 @@ use stripe_core::payment_intent::{
     ListPaymentIntent, RetrievePaymentIntent,
 };
 
-use super::read::{Page, id_of, integer, metadata_id, money, required, text, time};
+use super::read::{Page, id_of, integer, money, required, text, time};
 use super::transport::{Refusal, unreadable};
 use super::{LOOK_UP_PAGES_MAX, Stripe};
 use crate::domain::evidence::Failure;
@@ -259,7 +259,6 @@ pub(super) fn read(intent: &Value) -> Result<ProviderPayment, ProviderError> {
             .and_then(Value::as_i64)
             .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
         created_at: time(intent, "created").unwrap_or_default(),
-        payment_id: metadata_id(intent, PAYMENT_ID_METADATA_KEY),
         id,
     })
 }

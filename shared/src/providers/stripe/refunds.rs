@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::payments::refused;
-use super::read::{id_of, metadata_id, money, required, text, time};
+use super::read::{id_of, money, required, text, time};
 use super::transport::unreadable;
 use super::{Answer, Stripe};
 use crate::domain::evidence::Failure;
@@ -81,7 +81,6 @@ fn read(refund: &Value) -> Result<ProviderRefund, ProviderError> {
             decline_code: None,
         }),
         created_at: time(refund, "created").unwrap_or_default(),
-        refund_id: metadata_id(refund, REFUND_ID_METADATA_KEY),
         id,
     })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::payments::{failure_from_json, refused};
-use super::read::{id_of, metadata_id, required, text};
+use super::read::{id_of, required, text};
 use super::transport::unreadable;
 use super::{Answer, Stripe};
 use crate::domain::ids::SetupId;
@@ -73,7 +73,6 @@ fn read(setup: &Value) -> Result<ProviderSetup, ProviderError> {
         client_secret: text(setup, "client_secret").map(SecretString::from),
         payment_method: id_of(setup, "payment_method"),
         failure: setup.get("last_setup_error").filter(|error| error.is_object()).map(failure_from_json),
-        setup_id: metadata_id(setup, SETUP_ID_METADATA_KEY),
         id,
     })
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::payments::refused;
-use super::read::{id_of, metadata_id, money, required, time};
+use super::read::{id_of, money, required, time};
 use super::transport::unreadable;
 use super::{Answer, Stripe};
 use crate::domain::ids::SubscriptionId;
@@ -65,8 +65,11 @@ impl Stripe {
         id: SubscriptionId,
     ) -> Result<Option<ProviderSubscription>, ProviderError> {
         let among = |form: Form| form.with("customer", stripe_customer_id).with("status", "all");
-        let found = self.find("/subscriptions", among, (SUBSCRIPTION_ID_METADATA_KEY, &id.to_string())).await?;
-        found.map(|found| read(&found)).transpose()
+        match self.find("/subscriptions", among, (SUBSCRIPTION_ID_METADATA_KEY, &id.to_string())).await? {
+            // Lists do not show the client secret.
+            Some(found) => self.fetch_subscription(&required(&found, "id")?).await,
+            None => Ok(None),
+        }
     }
 
     /// `POST /v1/subscriptions/{id}`: a new price counts from the next period. Absolute values, so that there is no key.
@@ -134,8 +137,6 @@ fn read(subscription: &Value) -> Result<ProviderSubscription, ProviderError> {
         canceled_at: time(subscription, "canceled_at"),
         ended_at: time(subscription, "ended_at"),
         client_secret: secret.filter(|_| to_be_paid).map(SecretString::from),
-        latest_invoice_id: id_of(subscription, "latest_invoice"),
-        subscription_id: metadata_id(subscription, SUBSCRIPTION_ID_METADATA_KEY),
         id,
     })
 }

@@ -78,7 +78,7 @@ impl Job for ApplyStripeEvent {
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let id = ProviderEventId(lease.subject_id);
-        let event = provider_events::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
+        let event = provider_events::find(txn, id).await?.ok_or(JobError::SubjectGone)?;
         let parsed = match Event::parse(&event.body) {
             Ok(parsed) => parsed,
             Err(unreadable) => {
