@@ -46,7 +46,8 @@ struct TokenClaims {
     sub: String,
     email: Option<String>,
     name: Option<String>,
-    role: Option<String>,
+    /// Other issuers put other things there than a text.
+    role: Option<serde_json::Value>,
     #[serde(default)]
     is_super_admin: Option<bool>,
 }
@@ -190,7 +191,7 @@ impl Verifier {
             return Err(unauthorized("the token's `sub` is empty or too long"));
         }
         let text = |text: Option<String>| text.filter(|text| text.len() <= 500 && !text.contains('\0'));
-        let is_admin = claims.role.as_deref() == Some("admin") || claims.is_super_admin == Some(true);
+        let is_admin = claims.role == Some("admin".into()) || claims.is_super_admin == Some(true);
         Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name), is_admin })
     }
 
