@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object};
 use serde::Deserialize;
 use shared::domain::evidence;
+use shared::domain::money::{AMOUNT_MAX, InvalidAmount, Money};
 use shared::domain::operation::{Operation, OperationStatus as Status};
 use shared::domain::payment::ProviderName;
 use shared::domain::text_rules::metadata_faults;
@@ -114,6 +115,21 @@ impl<W: serde::Serialize> From<Operation<W>> for OperationBody {
             failure: operation.failure.map(Into::into),
             requested_at: operation.requested_at,
             completed_at: operation.completed_at,
+        }
+    }
+}
+
+/// The money that a body asks for. What is wrong with it goes to `errors`.
+pub(crate) fn chargeable(amount: i64, currency: &str, errors: &mut Vec<FieldError>) -> Option<Money> {
+    let mut fault = |pointer: &str, detail: String| errors.push(FieldError { pointer: pointer.to_owned(), detail });
+    match currency.parse() {
+        Ok(currency) => Money::chargeable(amount, currency).map_err(|error| fault("/amount", error.to_string())).ok(),
+        Err(error) => {
+            fault("/currency", format!("{error}"));
+            if !(1..=AMOUNT_MAX).contains(&amount) {
+                fault("/amount", InvalidAmount::OutOfRange.to_string());
+            }
+            None
         }
     }
 }

@@ -147,6 +147,7 @@ fn subscription(status: SubscriptionStatus) -> Subscription {
 
 fn seen_subscription(status: SubscriptionStatus) -> ProviderSubscription {
     ProviderSubscription {
+        metadata: BTreeMap::new(),
         id: "sub_1".to_owned(),
         item_id: "si_1".to_owned(),
         status,
@@ -216,6 +217,7 @@ fn seen_dispute(status: DisputeStatus) -> ProviderDispute {
         money: sek(1_000),
         funds: DisputeFunds::Withdrawn,
         evidence_due_by: None,
+        evidence: BTreeMap::new(),
         evidence_submitted: false,
         created_at: Utc::now(),
     }

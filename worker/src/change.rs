@@ -1,7 +1,8 @@
 //! What all jobs share that carry out an operation on something that is at Stripe already.
 //!
-//! If we crash: the operation is still `pending` and the next run carries it out again, under the same key or with
-//! the same absolute values. Where the answer cannot tell, the thing is read, and what it shows decides.
+//! If we crash: the operation is still `pending` and the next run carries it out again, under the same key. Where the
+//! answer cannot tell, the thing is read, and what it shows decides. A key is given up only when its request is over
+//! for certain and the thing shows that nothing came of it.
 
 use std::time::Duration;
 
@@ -27,9 +28,14 @@ pub struct Changed<S> {
 }
 
 impl<S> Changed<S> {
-    fn done(seen: S, request_id: Option<String>) -> Self {
+    fn answered(request_id: Option<String>) -> Self {
         let (operation, attempt) = (OperationOutcome::Done, AttemptOutcome::Done);
-        Self { seen: Some(seen), operation, attempt, request_id, error: None }
+        Self { seen: None, operation, attempt, request_id, error: None }
+    }
+
+    /// Nothing came of it, and nothing will come of this key: the next try has another one.
+    fn key_spent(seen: S, error: ProviderError) -> Self {
+        Self { attempt: AttemptOutcome::Rejected, ..Self::open(Some(seen), error) }
     }
 
     fn open(seen: Option<S>, error: ProviderError) -> Self {
@@ -51,8 +57,10 @@ impl<S> Changed<S> {
     pub fn describe(&self, lease: &Lease, what: &str) -> String {
         match &self.operation {
             OperationOutcome::Done => format!("{what}: done"),
-            OperationOutcome::Refused(failure) => format!("{what}: Stripe refused: {}", failure.code),
-            OperationOutcome::Open if lease.attempts >= lease.max_attempts => {
+            OperationOutcome::Refused(failure) => format!("{what}: refused: {}", failure.code),
+            OperationOutcome::Open
+                if lease.attempts >= lease.max_attempts && self.attempt != AttemptOutcome::NotSent =>
+            {
                 format!("try {}: {what}: the outcome is unknown; a person must look", lease.attempts)
             }
             OperationOutcome::Open => format!("try {}: {what}: not known to be done; trying again", lease.attempts),
@@ -83,10 +91,17 @@ pub async fn carry_out<S>(
         };
     }
     match send.await {
-        Ok(Answer { value, request_id }) => Changed::done(value, request_id),
+        // An earlier try may have been answered with this: then it is as old as that.
+        Ok(Answer { request_id, .. }) if attempt.tries > 1 => match read.await {
+            Ok(seen) => Changed { seen, ..Changed::answered(request_id) },
+            Err(_) => Changed::answered(request_id),
+        },
+        Ok(Answer { value, request_id }) => Changed { seen: Some(value), ..Changed::answered(request_id) },
         Err(ProviderError::Rejected { failure, request_id, .. }) => match read.await {
             // Somebody else did it, or we did and were not told.
-            Ok(Some(seen)) if judge(&seen) == Verdict::Done => Changed::done(seen, request_id),
+            Ok(Some(seen)) if judge(&seen) == Verdict::Done => {
+                Changed { seen: Some(seen), ..Changed::answered(request_id) }
+            }
             Ok(seen) => Changed {
                 seen,
                 operation: OperationOutcome::Refused(failure),
@@ -107,7 +122,7 @@ pub async fn carry_out<S>(
 /// By what the thing shows, where the answer to the request was of no use.
 fn judged<S>(seen: Option<S>, judge: impl Fn(&S) -> Verdict, error: ProviderError) -> Changed<S> {
     match seen.map(|seen| (judge(&seen), seen)) {
-        Some((Verdict::Done, seen)) => Changed::done(seen, None),
+        Some((Verdict::Done, seen)) => Changed { seen: Some(seen), ..Changed::answered(None) },
         Some((Verdict::Overtaken, seen)) => Changed {
             seen: Some(seen),
             operation: OperationOutcome::Refused(Failure {
@@ -119,7 +134,7 @@ fn judged<S>(seen: Option<S>, judge: impl Fn(&S) -> Verdict, error: ProviderErro
             request_id: None,
             error: None,
         },
-        Some((Verdict::Open, seen)) => Changed::open(Some(seen), error),
+        Some((Verdict::Open, seen)) => Changed::key_spent(seen, error),
         None => Changed::open(None, error),
     }
 }

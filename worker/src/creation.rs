@@ -10,11 +10,11 @@ use sea_orm::{DatabaseTransaction, DbErr};
 use shared::domain::customer::Customer;
 use shared::domain::evidence::Evidence;
 use shared::domain::ids::CustomerId;
-use shared::domain::job::Lease;
+use shared::domain::job::{JobKind, Lease};
 use shared::providers::stripe::{Answer, KEY_LIFETIME};
 use shared::providers::{CallError, ProviderError};
 use shared::store::attempts::{self, Attempt, AttemptOutcome};
-use shared::store::jobs::Ending;
+use shared::store::jobs::{self, Ending};
 use shared::store::{customers, provider_events};
 use uuid::Uuid;
 
@@ -146,7 +146,8 @@ async fn record_customer<C: Creation>(
     let error = match result {
         Ok(answer) => {
             customers::set_stripe_customer(txn, customer.id, customer.stripe_generation, &answer.value).await?;
-            let ending = Ending::Snooze { delay: Duration::ZERO };
+            tell_what_changed(txn, customer).await?;
+            let ending = Ending::Snooze { delay: Duration::ZERO, error: None };
             return Ok(Recorded { ending, changed: Vec::new() });
         }
         Err(ProviderError::Rejected { failure, .. }) => {
@@ -200,7 +201,8 @@ async fn record_object<C: Creation>(
                     (Some(Evidence::OutcomeUnknown), AttemptOutcome::Unknown, "the outcome is unknown")
                 }
             };
-            let detail = format!("try {}: {what}; {}", lease.attempts, next_words(lease));
+            let next = if outcome == AttemptOutcome::NotSent { "trying again" } else { next_words(lease) };
+            let detail = format!("try {}: {what}; {next}", lease.attempts);
             (evidence, outcome, retry(lease, &error), detail, None, Some(error.chain()))
         }
     };
@@ -218,13 +220,27 @@ fn next_words(lease: &Lease) -> &'static str {
     if lease.attempts >= lease.max_attempts { "a person must look" } else { "trying again" }
 }
 
-/// Again later, not before the provider wants it.
+/// Again later, not before the provider wants it. What was not even taken spends no attempt: a night without the
+/// provider, or with a wrong key, must end no job.
 pub(crate) fn retry(lease: &Lease, error: &ProviderError) -> Ending {
-    let at_least = match error {
-        ProviderError::NotSent { retry_after, .. } => retry_after.unwrap_or_default(),
-        ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => Duration::ZERO,
-    };
-    Ending::Retry { delay: retry_delay(lease).max(at_least), error: error.chain() }
+    let (delay, text) = (retry_delay(lease), error.chain());
+    match error {
+        ProviderError::NotSent { retry_after, .. } => {
+            let delay = delay.max(retry_after.unwrap_or_default()).max(Duration::from_millis(250));
+            Ending::Snooze { delay, error: Some(text) }
+        }
+        ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => Ending::Retry { delay, error: text },
+    }
+}
+
+/// What was changed while the Stripe customer was made from what was known before.
+async fn tell_what_changed(txn: &DatabaseTransaction, made_from: &Customer) -> Result<(), JobError> {
+    let now = customers::find_for_job(txn, made_from.id).await?.ok_or(JobError::SubjectGone)?;
+    if now.updated_at != made_from.updated_at {
+        // The relay rings.
+        let _ = jobs::enqueue(txn, JobKind::UpdateCustomer, now.id.0).await?;
+    }
+    Ok(())
 }
 
 /// Sends the request; where sending cannot tell, looks the thing up. Only one of the futures may ever be polled.
@@ -247,6 +263,14 @@ async fn send_or_find<S>(
             Ok(Some(seen)) => Ok(found(seen)),
             Ok(None) | Err(_) => Err(ProviderError::Unknown { source, look_up: true }),
         },
+        // This try was refused; an earlier one may not have been.
+        Err(error @ ProviderError::Rejected { .. }) if attempt.tries > 1 && !is_customer_gone(&error) => {
+            match find.await {
+                Ok(Some(seen)) => Ok(found(seen)),
+                Ok(None) => Err(error),
+                Err(failed) => Err(still_unknown(failed)),
+            }
+        }
         other => other,
     }
 }

@@ -16,6 +16,7 @@ use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use shared::domain::evidence::IllegalTransition;
 use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lease, backoff};
+use shared::store::is_refusal;
 use shared::store::jobs::{self, Ended, Ending};
 use uuid::Uuid;
 
@@ -202,16 +203,16 @@ pub async fn record<J: Job>(
         (Ending::Retry { error, .. } | Ending::Dead { error }, "dead") => {
             tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error, "the job is dead");
         }
-        (Ending::Retry { delay, error }, _) => {
+        (Ending::Retry { delay, error } | Ending::Snooze { delay, error: Some(error) }, _) => {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, ?delay, error, "the job will run again");
         }
         _ => tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, state, "the job ended"),
     }
-    Ok(matches!(recorded.ending, Ending::Snooze { delay: Duration::ZERO }))
+    Ok(matches!(recorded.ending, Ending::Snooze { delay: Duration::ZERO, .. }))
 }
 
 async fn snooze(txn: DatabaseTransaction, lease: &Lease, delay: Duration) -> Result<(), JobError> {
-    match jobs::end(&txn, lease, &Ending::Snooze { delay }).await? {
+    match jobs::end(&txn, lease, &Ending::Snooze { delay, error: None }).await? {
         Ended::As(_) => Ok(txn.commit().await?),
         Ended::LeaseLost => Err(JobError::LeaseLost),
     }
@@ -228,12 +229,18 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
         // Nothing is wrong: two pieces of news of one thing came at once.
         JobError::Stale => {
             tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, "its subject changed meanwhile; beginning again");
-            Ending::Snooze { delay: Duration::ZERO }
+            Ending::Snooze { delay: Duration::ZERO, error: None }
+        }
+        // Postgres will not have what the job wants to write, whenever it comes: spend its attempts, for a person to see.
+        JobError::Database(error) if is_refusal(error) => {
+            tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "what was to be recorded cannot be");
+            Ending::Retry { delay: retry_delay(lease), error: text }
         }
         // Not the job's fault, and its last attempt may have had the answer: none is spent.
         JobError::Database(_) | JobError::NoAnswer => {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, error = text, "the database failed the job; it will run again");
-            Ending::Snooze { delay: retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30)) }
+            let delay = retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30));
+            Ending::Snooze { delay, error: Some(text) }
         }
         JobError::Conflict(_) => {
             tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "the job will run again");

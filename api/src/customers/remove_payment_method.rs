@@ -10,7 +10,7 @@ use shared::store::{Saved, jobs, saved_payment_methods};
 use super::dto::PaymentMethodBody;
 use crate::accepted::Changed;
 use crate::auth::Claims;
-use crate::payments::dto::is_provider_id;
+use crate::payments::dto::is_payment_method_id;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -20,7 +20,7 @@ pub(super) async fn remove_payment_method(
     id: &str,
     wait: Option<Duration>,
 ) -> Result<Changed<PaymentMethodBody>, Problem> {
-    if !is_provider_id(id) {
+    if !is_payment_method_id(id) {
         return Err(Problem::not_found("payment_method"));
     }
     let txn = state.db.begin().await?;
@@ -28,19 +28,14 @@ pub(super) async fn remove_payment_method(
     let before = before.filter(|method| method.status != Status::Removed);
     let before = before.ok_or_else(|| Problem::not_found("payment_method"))?;
     let after = SavedPaymentMethod { status: Status::Removing, ..before.clone() };
-    // Asked for twice, it is removed once.
-    let job = if before.status == Status::Removing {
-        None
-    } else if saved_payment_methods::save(&txn, &before, &after).await? == Saved::Stale {
+    if saved_payment_methods::save(&txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("payment method", "changing at this moment; try again"));
-    } else {
-        Some(jobs::enqueue(&txn, JobKind::RemovePaymentMethod, after.row_id).await?)
-    };
+    }
+    // Asked for twice, it is detached twice, which does no harm: the first job may be dead.
+    let job = jobs::enqueue(&txn, JobKind::RemovePaymentMethod, after.row_id).await?;
     let waiter = state.waiting.register(after.row_id, wait);
     txn.commit().await?;
-    if let Some(job) = job {
-        state.ringer.ring(job);
-    }
+    state.ringer.ring(job);
     let moved = || async {
         let found = saved_payment_methods::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|method| method.status == Status::Removed))

@@ -25,17 +25,17 @@ pub(super) async fn update_my_customer(
     if customers::save(&txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("customer", "changing at this moment; try again"));
     }
-    let job = match after.stripe_customer_id {
-        Some(_) => Some(jobs::enqueue(&txn, JobKind::UpdateCustomer, after.id.0).await?),
-        // The one that will be made is made from what is known then.
+    let now = customers::find_for_job(&txn, after.id).await?.unwrap_or(after);
+    let job = match now.stripe_customer_id {
+        Some(_) => Some(jobs::enqueue(&txn, JobKind::UpdateCustomer, now.id.0).await?),
+        // The one that will be made is made from what is known then; who is making one at this moment looks again.
         None => None,
     };
-    let now = customers::find_for_job(&txn, after.id).await?;
     txn.commit().await?;
     if let Some(job) = job {
         state.ringer.ring(job);
     }
-    Ok(now.unwrap_or(after))
+    Ok(now)
 }
 
 fn patched(before: &Customer, patch: UpdateCustomer) -> Result<Customer, Vec<FieldError>> {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::paging::page;
 use crate::problem::FieldError;
-use crate::wire::{Failure, OperationBody, Provider, metadata_errors, wire_enum};
+use crate::wire::{Failure, OperationBody, Provider, chargeable, metadata_errors, wire_enum};
 
 wire_enum! {
     /// When the money is taken.
@@ -60,7 +60,7 @@ pub struct CreatePayment {
     #[oai(default = "automatic")]
     pub capture_method: CaptureMethod,
     /// A payment method of the provider (`pm_…`), saved or new: the payment is confirmed with it at once.
-    #[oai(validator(pattern = "^[A-Za-z0-9_]{1,255}$"))]
+    #[oai(validator(pattern = "^pm_[A-Za-z0-9_]{1,252}$"))]
     pub payment_method: Option<String>,
     /// The payer is not there: charge the saved `payment_method` without asking. Only with one that the user has saved.
     #[serde(default)]
@@ -102,17 +102,9 @@ impl CreatePayment {
     /// All that is wrong with it, not only the first.
     pub(super) fn check(self) -> Result<WantedPayment, Vec<FieldError>> {
         let mut errors = Vec::new();
+        let money = chargeable(self.amount, &self.currency, &mut errors);
         let mut fault = |pointer: &str, detail: String| {
             errors.push(FieldError { pointer: pointer.to_owned(), detail });
-        };
-        let money = match self.currency.parse() {
-            Ok(currency) => {
-                Money::chargeable(self.amount, currency).map_err(|error| fault("/amount", error.to_string())).ok()
-            }
-            Err(error) => {
-                fault("/currency", format!("{error}"));
-                None
-            }
         };
         if let Some(Err(detail)) = self.description.as_deref().map(|text| check_text(text, 1_000)) {
             fault("/description", detail);
@@ -120,8 +112,8 @@ impl CreatePayment {
         if let Some(Err(detail)) = self.statement_descriptor.as_deref().map(check_statement_descriptor) {
             fault("/statement_descriptor", detail);
         }
-        if self.payment_method.as_deref().is_some_and(|id| !is_provider_id(id)) {
-            fault("/payment_method", "must be 1 to 255 letters, digits and underscores".to_owned());
+        if self.payment_method.as_deref().is_some_and(|id| !is_payment_method_id(id)) {
+            fault("/payment_method", "must be `pm_` and letters, digits and underscores, 255 at most".to_owned());
         }
         if let Some(url) = &self.return_url {
             if !is_web_url(url) {
@@ -141,8 +133,9 @@ impl CreatePayment {
     }
 }
 
-pub(crate) fn is_provider_id(id: &str) -> bool {
-    (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+pub(crate) fn is_payment_method_id(id: &str) -> bool {
+    // Whatever else is put there by mistake, a card's number say, is not even stored.
+    id.starts_with("pm_") && (4..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn is_web_url(text: &str) -> bool {

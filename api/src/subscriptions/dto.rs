@@ -14,9 +14,9 @@ use shared::domain::text_rules::check_text;
 use uuid::Uuid;
 
 use crate::paging::page;
-use crate::payments::dto::is_provider_id;
+use crate::payments::dto::is_payment_method_id;
 use crate::problem::FieldError;
-use crate::wire::{Failure, OperationBody, Provider, metadata_errors, wire_enum};
+use crate::wire::{Failure, OperationBody, Provider, chargeable, metadata_errors, wire_enum};
 
 wire_enum! {
     Interval is Every { Day, Week, Month, Year }
@@ -80,16 +80,8 @@ impl CreateSubscription {
     /// All that is wrong with it, not only the first.
     pub(super) fn check(&self) -> Result<Money, Vec<FieldError>> {
         let mut errors = Vec::new();
+        let money = chargeable(self.amount, &self.currency, &mut errors);
         let mut fault = |pointer: &str, detail: String| errors.push(FieldError { pointer: pointer.to_owned(), detail });
-        let money = match self.currency.parse() {
-            Ok(currency) => {
-                Money::chargeable(self.amount, currency).map_err(|error| fault("/amount", error.to_string())).ok()
-            }
-            Err(error) => {
-                fault("/currency", format!("{error}"));
-                None
-            }
-        };
         let most = match self.interval {
             Interval::Day => 1_095,
             Interval::Week => 156,
@@ -107,8 +99,8 @@ impl CreateSubscription {
         if self.trial_period_days.is_some_and(|days| !(1..=730).contains(&days)) {
             fault("/trial_period_days", "must be between 1 and 730".to_owned());
         }
-        if self.payment_method.as_deref().is_some_and(|id| !is_provider_id(id)) {
-            fault("/payment_method", "must be 1 to 255 letters, digits and underscores".to_owned());
+        if self.payment_method.as_deref().is_some_and(|id| !is_payment_method_id(id)) {
+            fault("/payment_method", "must be `pm_` and letters, digits and underscores, 255 at most".to_owned());
         }
         errors.extend(metadata_errors(&self.metadata));
         match money {

@@ -109,6 +109,8 @@ pub struct ProviderDispute {
     pub money: Money,
     pub funds: DisputeFunds,
     pub evidence_due_by: Option<DateTime<Utc>>,
+    /// What there is of it in words, submitted or not.
+    pub evidence: BTreeMap<String, String>,
     pub evidence_submitted: bool,
     pub created_at: DateTime<Utc>,
 }

@@ -65,7 +65,7 @@ impl JobKind {
     }
 }
 
-/// With the delays below, some nine hours on average before a job is dead.
+/// With the delays below, some five hours on average before a job is dead.
 pub const MAX_ATTEMPTS: i32 = 30;
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
 const BACKOFF_CAP: Duration = Duration::from_secs(30 * 60);
@@ -75,6 +75,8 @@ const BACKOFF_CAP: Duration = Duration::from_secs(30 * 60);
 pub struct Lease {
     pub job_id: JobId,
     pub kind: String,
+    /// Who holds it.
+    pub worker: String,
     pub subject_id: uuid::Uuid,
     pub attempts: i32,
     pub max_attempts: i32,

@@ -3,7 +3,7 @@
 //! It lives on the thing (`last_operation`), one at a time, and its id is its job's: whoever asked sees there how it
 //! went. It says `pending` until the provider has answered, never `failed` for want of an answer.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Failure;
@@ -87,7 +87,7 @@ impl<W> Operation<W> {
     #[must_use]
     pub fn ended(self, failure: Option<Failure>, now: DateTime<Utc>) -> Self {
         let status = if failure.is_some() { OperationStatus::Failed } else { OperationStatus::Succeeded };
-        Self { status, failure, completed_at: Some(now), ..self }
+        Self { status, failure, completed_at: Some(now.trunc_subsecs(6)), ..self }
     }
 }
 

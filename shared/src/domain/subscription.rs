@@ -153,6 +153,8 @@ pub struct ProviderSubscription {
     pub cancel_at_period_end: bool,
     pub canceled_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
+    /// All that the provider has, ours and others'.
+    pub metadata: BTreeMap<String, String>,
     /// Of the newest invoice, while it is to be paid.
     pub client_secret: Option<SecretString>,
 }

@@ -3,7 +3,7 @@
 //! The id of the row is the idempotency key. It is written before the first call and never chosen anew, so that
 //! the provider does the thing at most once.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _};
 
@@ -20,14 +20,16 @@ pub struct Attempt {
     pub stripe_customer_id: Option<String>,
     /// How long ago the first try began, by Postgres' clock, when it was opened here.
     age: Duration,
-    opened: Instant,
+    opened: (Instant, SystemTime),
 }
 
 impl Attempt {
-    /// How long ago the first try began, also where the process slept meanwhile.
+    /// How long ago the first try began, also where the process or the whole machine slept meanwhile: the one clock
+    /// stands still then, the other can be set back.
     #[must_use]
     pub fn age_now(&self) -> Duration {
-        self.age.saturating_add(self.opened.elapsed())
+        let (steady, wall) = self.opened;
+        self.age.saturating_add(steady.elapsed().max(wall.elapsed().unwrap_or_default()))
     }
 }
 
@@ -38,7 +40,7 @@ impl From<attempt::Model> for Attempt {
             tries: row.tries,
             stripe_customer_id: row.stripe_customer_id,
             age: (row.updated_at - row.created_at).to_std().unwrap_or_default(),
-            opened: Instant::now(),
+            opened: (Instant::now(), SystemTime::now()),
         }
     }
 }

@@ -110,6 +110,7 @@ pub enum Ending {
     /// Not now, through no fault of the job: come back after `delay` without spending an attempt.
     Snooze {
         delay: Duration,
+        error: Option<String>,
     },
     /// Never again by itself: a person must look.
     Dead {
@@ -137,7 +138,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
         Ending::Retry { error, .. } if lease.attempts >= lease.max_attempts => ("dead", Duration::ZERO, Some(error), 0),
         Ending::Retry { delay, error } => ("queued", *delay, Some(error), 0),
         // `attempts` is the fencing token and may not go back, so the limit goes up.
-        Ending::Snooze { delay } => ("queued", *delay, None, 1),
+        Ending::Snooze { delay, error } => ("queued", *delay, error.as_ref(), 1),
     };
     let done = conn
         .execute_raw(sql(
@@ -146,7 +147,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
                     last_error = coalesce($5, last_error), max_attempts = max_attempts + $6,
                     finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
                     leased_until = NULL, leased_by = NULL, rung_until = NULL
-             WHERE id = $1 AND attempts = $2 AND state = 'running'",
+             WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running'",
             [
                 lease.job_id.0.into(),
                 lease.attempts.into(),
@@ -154,6 +155,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
                 seconds(delay),
                 error.cloned().into(),
                 snoozed.into(),
+                lease.worker.as_str().into(),
             ],
         ))
         .await?;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Statement, Value};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement, Value};
 
 pub mod attempts;
 pub mod customers;
@@ -50,6 +50,16 @@ impl Saved {
     fn from_rows(rows: u64) -> Self {
         if rows == 1 { Self::Saved } else { Self::Stale }
     }
+}
+
+/// Whether Postgres refused the values (SQLSTATE classes 22 and 23): the same statement would be refused again.
+#[must_use]
+pub fn is_refusal(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
+        return false;
+    };
+    let code = source.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// A value as a JSON column holds it.

@@ -46,7 +46,11 @@ impl Job for ChangeDispute {
         match &prepared.operation.wanted {
             DisputeWish::SubmitEvidence { evidence } => {
                 let send = context.stripe.submit_evidence(id, evidence, &key);
-                carry_out(&prepared.attempt, send, read, |seen| verdict(seen, seen.evidence_submitted)).await
+                // What another hand submitted is not what was wanted.
+                let ours =
+                    |seen: &ProviderDispute| evidence.iter().all(|(name, text)| seen.evidence.get(name) == Some(text));
+                carry_out(&prepared.attempt, send, read, |seen| verdict(seen, seen.evidence_submitted && ours(seen)))
+                    .await
             }
             DisputeWish::Accept => {
                 let send = context.stripe.accept_dispute(id, &key);

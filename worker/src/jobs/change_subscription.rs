@@ -1,7 +1,9 @@
 //! `change_subscription`: updates or ends a subscription at Stripe, as its last operation wants.
 //!
-//! If we crash: see [`crate::change`]. An update sends the same absolute values again and needs no key: the answer
-//! stored under one would show the subscription as it was before a renewal.
+//! If we crash: see [`crate::change`]. The key also keeps an update that was long on its way from being carried out
+//! after a newer one.
+
+use std::collections::BTreeMap;
 
 use chrono::Utc;
 use sea_orm::DatabaseTransaction;
@@ -64,11 +66,11 @@ impl Job for ChangeSubscription {
     }
 
     async fn call(context: &Context, prepared: &Prepared) -> Changed<ProviderSubscription> {
-        let id = prepared.provider_subscription_id.as_str();
+        let (id, key) = (prepared.provider_subscription_id.as_str(), prepared.attempt.id.to_string());
         let read = context.stripe.fetch_subscription(id);
         match &prepared.operation.wanted {
             SubscriptionWish::Update(change) => {
-                let send = update(context, &prepared.subscription, change);
+                let send = update(context, &prepared.subscription, change, &key);
                 let change = change.clone();
                 carry_out(&prepared.attempt, send, read, move |seen| updated(seen, &change)).await
             }
@@ -116,20 +118,28 @@ async fn update(
     context: &Context,
     subscription: &Subscription,
     change: &SubscriptionChange,
+    key: &str,
 ) -> Result<Answer<ProviderSubscription>, ProviderError> {
     let price = match change.amount {
         Some(amount) => Some(context.stripe.ensure_price(subscription, amount).await?),
         None => None,
     };
-    context.stripe.update_subscription(subscription, change, price.as_deref()).await
+    context.stripe.update_subscription(subscription, change, price.as_deref(), key).await
 }
 
-/// Metadata cannot be seen from here: where they are to change, only Stripe's own answer counts.
 fn updated(seen: &ProviderSubscription, change: &SubscriptionChange) -> Verdict {
-    let shown = change.metadata.is_none()
+    let same =
+        |metadata: &BTreeMap<String, String>| metadata.iter().all(|(key, value)| seen.metadata.get(key) == Some(value));
+    let shown = change.metadata.as_ref().is_none_or(same)
         && change.amount.is_none_or(|amount| seen.money.minor == amount)
         && change.cancel_at_period_end.is_none_or(|wanted| seen.cancel_at_period_end == wanted);
+    // It was to end with its period, and the period is over.
+    let ended_as_wanted = seen.status.is_final()
+        && change.cancel_at_period_end == Some(true)
+        && change.amount.is_none()
+        && change.metadata.is_none();
     match (seen.status.is_final(), shown) {
+        _ if ended_as_wanted => Verdict::Done,
         (true, _) => Verdict::Overtaken,
         (false, true) => Verdict::Done,
         (false, false) => Verdict::Open,

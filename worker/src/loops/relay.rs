@@ -13,12 +13,15 @@ const IDLE: Duration = Duration::from_millis(250);
 /// While there is a backlog: soon enough to keep the window filled.
 const BUSY: Duration = Duration::from_millis(20);
 const BATCH: usize = 250;
+/// A connection that died without a word would be waited for for ever.
+const PASS_MAX: Duration = Duration::from_secs(10);
 
 /// Runs for ever.
 pub async fn run(db: DatabaseConnection, mut doorbell: Doorbell, lane: Lane) {
     let mut redis_was_there = true;
     loop {
-        let pause = match pass(&db, &mut doorbell, lane).await {
+        let passed = tokio::time::timeout(PASS_MAX, pass(&db, &mut doorbell, lane)).await;
+        let pause = match passed.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
             Ok(rung) => {
                 if !redis_was_there {
                     tracing::info!(lane = lane.as_str(), "Redis is back");

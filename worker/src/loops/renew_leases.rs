@@ -8,6 +8,8 @@ use shared::store::jobs;
 use crate::context::Context;
 
 const PERIOD: Duration = Duration::from_secs(2);
+/// A connection that died without a word would be waited for for ever.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 /// Runs for ever.
 pub async fn run(context: Arc<Context>) {
@@ -17,9 +19,11 @@ pub async fn run(context: Arc<Context>) {
         if held.is_empty() {
             continue;
         }
-        if let Err(error) = jobs::renew(&context.db, &held).await {
-            // Another worker may take the jobs over; the fencing token keeps us from writing then.
-            tracing::warn!(%error, jobs = held.len(), "leases were not renewed");
+        // Another worker may take the jobs over; the fencing token keeps us from writing then.
+        match tokio::time::timeout(ANSWER_MAX, jobs::renew(&context.db, &held)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, jobs = held.len(), "leases were not renewed"),
+            Err(_) => tracing::warn!(jobs = held.len(), "leases were not renewed: Postgres did not answer"),
         }
     }
 }

@@ -25,6 +25,7 @@ fn bad_bodies() -> Vec<(&'static str, Value, &'static str)> {
         ("too long a text", body(json!({ "description": "x".repeat(1_001) })), "/description"),
         ("a star on the statement", body(json!({ "statement_descriptor": "ACME*SHOP" })), "/statement_descriptor"),
         ("a method of another form", body(json!({ "payment_method": "pm card" })), "/payment_method"),
+        ("the number of a card", body(json!({ "payment_method": "4242424242424242" })), "/payment_method"),
         ("an empty method", body(json!({ "payment_method": "" })), "/payment_method"),
         ("no URL", body(json!({ "payment_method": "pm_card_visa", "return_url": "shop" })), "/return_url"),
         ("a script", body(json!({ "payment_method": "pm_card_visa", "return_url": "javascript:1" })), "/return_url"),
@@ -55,9 +56,9 @@ async fn each_bad_body_names_its_field_and_changes_nothing() {
 #[tokio::test]
 async fn all_bad_fields_are_named_at_once() {
     let app = TestApp::start().await;
-    let body = payment_body(json!({ "amount": -1, "description": "\u{1}", "metadata": { "": "x" } }));
+    let body = payment_body(json!({ "amount": -1, "currency": "nope", "description": "\u{1}", "metadata": { "": "x" } }));
     let problem = app.call(Method::POST, "/api/payments", "anna", Some(body)).await.json();
-    assert_eq!(problem["errors"].as_array().expect("errors").len(), 3, "{problem}");
+    assert_eq!(problem["errors"].as_array().expect("errors").len(), 4, "{problem}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod inbox;
 mod ownership;
 mod payments;
 mod queue;
+mod races;
 mod refunds;
 mod repository;
 mod stripe_webhooks;

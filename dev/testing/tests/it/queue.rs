@@ -157,7 +157,7 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
     assert_eq!(end(&first, Ending::Done).await, Ended::LeaseLost);
     assert_eq!(jobs::renew(&app.db, &[(job.id, first.attempts)]).await.expect("a query"), 0);
     assert_eq!(jobs::renew(&app.db, &[(job.id, second.attempts)]).await.expect("a query"), 1);
-    let snooze = Ending::Snooze { delay: Duration::ZERO };
+    let snooze = Ending::Snooze { delay: Duration::ZERO, error: None };
     assert_eq!(end(&second, snooze).await, Ended::As("queued"));
     let third = take("third").await.expect("a lease");
     assert_eq!((third.attempts, third.max_attempts), (3, second.max_attempts + 1), "a snooze spends no attempt");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::payments::refused;
-use super::read::{id_of, integer, money, required, text, time};
+use super::read::{id_of, integer, money, required, text, texts, time};
 use super::transport::unreadable;
 use super::{Answer, Stripe};
 use crate::domain::dispute::{DisputeFunds, DisputeStatus, ProviderDispute};
@@ -77,6 +77,7 @@ fn read(dispute: &Value) -> Result<ProviderDispute, ProviderError> {
         money: money(dispute, "amount")?,
         funds,
         evidence_due_by: time(details, "due_by"),
+        evidence: texts(dispute, "evidence"),
         evidence_submitted: integer(details, "submission_count").is_some_and(|count| count > 0),
         created_at: time(dispute, "created").unwrap_or_default(),
         id,

@@ -38,7 +38,9 @@ impl Stripe {
             // Somebody else was faster, or we were and were not told.
             Err(error) => match self.find_price(&lookup_key).await {
                 Ok(Some(price)) => Ok(price),
-                Ok(None) | Err(_) => Err(error),
+                Ok(None) => Err(error),
+                // Then it is not known why it was refused.
+                Err(failed) => Err(failed),
             },
         }
     }

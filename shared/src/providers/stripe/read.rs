@@ -1,6 +1,8 @@
 //! Reading Stripe's answers: only the fields that we use, so that a change elsewhere cannot make an answer about money
 //! unreadable.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -35,6 +37,12 @@ pub(super) fn id_of(object: &Value, field: &str) -> Option<String> {
 /// An id of ours, from the metadata.
 pub(super) fn metadata_id<T: std::str::FromStr>(object: &Value, key: &str) -> Option<T> {
     object.get("metadata").and_then(|metadata| text(metadata, key)).and_then(|id| id.parse().ok())
+}
+
+/// Texts by their keys.
+pub(super) fn texts(object: &Value, field: &str) -> BTreeMap<String, String> {
+    let pairs = object.get(field).and_then(Value::as_object).into_iter().flatten();
+    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
 }
 
 /// `amount_field` and `currency`.

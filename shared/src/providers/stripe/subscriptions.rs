@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::payments::refused;
-use super::read::{id_of, money, required, time};
+use super::read::{id_of, money, required, texts, time};
 use super::transport::unreadable;
 use super::{Answer, Stripe};
 use crate::domain::ids::SubscriptionId;
@@ -72,7 +72,8 @@ impl Stripe {
         }
     }
 
-    /// `POST /v1/subscriptions/{id}`: a new price counts from the next period. Absolute values, so that there is no key.
+    /// `POST /v1/subscriptions/{id}`: a new price counts from the next period. The
+    /// answer to a key that was sent before is as old as the first one.
     ///
     /// # Errors
     /// See [`ProviderError`].
@@ -81,6 +82,7 @@ impl Stripe {
         subscription: &Subscription,
         change: &SubscriptionChange,
         price: Option<&str>,
+        key: &str,
     ) -> Result<Answer<ProviderSubscription>, ProviderError> {
         let mut form = Form::new()
             .with("proration_behavior", "none")
@@ -98,7 +100,7 @@ impl Stripe {
         }
         let path = format!("/subscriptions/{}", subscription.provider_subscription_id.as_deref().unwrap_or_default());
         let call = self.transport.call();
-        let updated = call.form(Method::POST, &path, form.pairs(), None).await.map_err(refused)?;
+        let updated = call.form(Method::POST, &path, form.pairs(), Some(key)).await.map_err(refused)?;
         Ok(Answer { value: read(&updated)?, request_id: call.request_id() })
     }
 
@@ -134,6 +136,7 @@ fn read(subscription: &Value) -> Result<ProviderSubscription, ProviderError> {
         current_period_end: time(item, "current_period_end"),
         trial_end: time(subscription, "trial_end"),
         cancel_at_period_end: subscription["cancel_at_period_end"].as_bool().unwrap_or(false),
+        metadata: texts(subscription, "metadata"),
         canceled_at: time(subscription, "canceled_at"),
         ended_at: time(subscription, "ended_at"),
         client_secret: secret.filter(|_| to_be_paid).map(SecretString::from),

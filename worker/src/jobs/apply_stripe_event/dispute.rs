@@ -41,7 +41,8 @@ pub(super) async fn record(
     let id = match before {
         Some(before) => {
             let after = before.observe(seen, Utc::now())?;
-            if after.differs_from(&before) && disputes::save(txn, &before, &after).await? == Saved::Stale {
+            // Also where nothing changed: it is news, and what was read before it is old from now on.
+            if disputes::save(txn, &before, &after).await? == Saved::Stale {
                 return Err(JobError::Stale);
             }
             before.id

@@ -13,7 +13,7 @@ mod payment_method;
 mod refund;
 
 use chrono::Utc;
-use sea_orm::DatabaseTransaction;
+use sea_orm::{DatabaseTransaction, DbErr};
 use shared::domain::customer::Customer;
 use shared::domain::dispute::{Dispute, ProviderDispute};
 use shared::domain::evidence::Evidence;
@@ -189,8 +189,8 @@ struct News<'a> {
 async fn find_target(txn: &DatabaseTransaction, subject: &Subject) -> Result<Target, JobError> {
     Ok(match subject {
         Subject::Payment { provider_payment_id, payment_id, final_state } => {
-            let payment = match payment_id {
-                Some(id) => payments::find_for_job(txn, *id).await?,
+            let payment = match named(*payment_id, |id| payments::find_for_job(txn, id)).await? {
+                Some(found) => Some(found),
                 None => payments::find_by_provider_id(txn, provider_payment_id).await?,
             };
             match payment {
@@ -205,16 +205,16 @@ async fn find_target(txn: &DatabaseTransaction, subject: &Subject) -> Result<Tar
             dispute::find(txn, id, provider_payment_id.as_deref()).await?
         }
         Subject::Subscription { provider_subscription_id: id, subscription_id } => {
-            let found = match subscription_id {
-                Some(ours) => subscriptions::find_for_job(txn, *ours).await?,
+            let found = match named(*subscription_id, |id| subscriptions::find_for_job(txn, id)).await? {
+                Some(found) => Some(found),
                 None => subscriptions::find_by_provider_id(txn, id).await?,
             };
             found.map_or_else(|| Target::NotOurs(id.clone()), |found| Target::Subscription(found, id.clone()))
         }
         Subject::Invoice { provider_invoice_id } => Target::Invoice(provider_invoice_id.clone()),
         Subject::Setup { provider_setup_id: id, setup_id } => {
-            let found = match setup_id {
-                Some(ours) => setups::find_for_job(txn, *ours).await?,
+            let found = match named(*setup_id, |id| setups::find_for_job(txn, id)).await? {
+                Some(found) => Some(found),
                 None => setups::find_by_provider_id(txn, id).await?,
             };
             found.map_or_else(|| Target::NotOurs(id.clone()), |found| Target::Setup(found, id.clone()))
@@ -230,15 +230,24 @@ async fn find_target(txn: &DatabaseTransaction, subject: &Subject) -> Result<Tar
     })
 }
 
+/// The thing that the metadata name by our id. The name may be another program's: then there is none.
+async fn named<I, T, F>(id: Option<I>, find: impl FnOnce(I) -> F) -> Result<Option<T>, DbErr>
+where
+    F: Future<Output = Result<Option<T>, DbErr>>,
+{
+    match id {
+        Some(id) => find(id).await,
+        None => Ok(None),
+    }
+}
+
 async fn record_subscription(
     txn: &DatabaseTransaction,
     before: &Subscription,
     seen: ProviderSubscription,
 ) -> Result<Vec<Uuid>, JobError> {
     let after = before.apply(Evidence::Observed(seen), Utc::now())?;
-    if !after.differs_from(before) {
-        return Ok(Vec::new());
-    }
+    // Also where nothing changed: it is news, and what was read before it is old from now on.
     if subscriptions::save(txn, before, &after).await? == Saved::Stale {
         return Err(JobError::Stale);
     }
@@ -249,9 +258,6 @@ async fn record_subscription(
 
 async fn record_setup(txn: &DatabaseTransaction, before: &Setup, seen: ProviderSetup) -> Result<Vec<Uuid>, JobError> {
     let after = before.apply(Evidence::Observed(seen))?;
-    if !after.differs_from(before) {
-        return Ok(Vec::new());
-    }
     match setups::save(txn, before, &after).await? {
         Saved::Saved => Ok(vec![before.id.0]),
         Saved::Stale => Err(JobError::Stale),

@@ -5,6 +5,7 @@ use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::Evidence;
 use shared::domain::payment::{Payment, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
+use shared::domain::transitions::Transitions as _;
 use shared::store::{Saved, payments};
 use uuid::Uuid;
 
@@ -20,7 +21,8 @@ pub(super) async fn record(
 ) -> Result<Vec<Uuid>, JobError> {
     let after = before.apply(Evidence::Observed(seen), Utc::now())?;
     let changed = after.differs_from(before);
-    if changed && payments::save(txn, before, &after).await? == Saved::Stale {
+    // Also where nothing changed: it is news, and what was read before it is old from now on.
+    if (changed || !after.status.is_final()) && payments::save(txn, before, &after).await? == Saved::Stale {
         return Err(JobError::Stale);
     }
     add_step(txn, news, &after, news.event_type.to_owned()).await?;

@@ -10,7 +10,7 @@ use shared::store::{Saved, payments, refunds};
 use uuid::Uuid;
 
 use super::payment::add_step;
-use super::{News, Target};
+use super::{News, Target, named};
 use crate::runner::JobError;
 
 pub(super) async fn find(
@@ -19,8 +19,8 @@ pub(super) async fn find(
     provider_payment_id: Option<&str>,
     refund_id: Option<RefundId>,
 ) -> Result<Target, JobError> {
-    let refund = match refund_id {
-        Some(ours) => refunds::find_for_job(txn, ours).await?,
+    let refund = match named(refund_id, |id| refunds::find_for_job(txn, id)).await? {
+        Some(refund) => Some(refund),
         None => refunds::find_by_provider_id(txn, id).await?,
     };
     let payment = match (&refund, provider_payment_id) {
@@ -45,9 +45,8 @@ pub(super) async fn record(
     let id = match before {
         Some(before) => {
             let after = before.apply(Evidence::Observed(seen), Utc::now())?;
-            if after.differs_from(&before)
-                && refunds::save(txn, &before, &after).await.map_err(conflict)? == Saved::Stale
-            {
+            // Also where nothing changed: it is news, and what was read before it is old from now on.
+            if refunds::save(txn, &before, &after).await.map_err(conflict)? == Saved::Stale {
                 return Err(JobError::Stale);
             }
             before.id
