@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::faults::{Fault, OPERATIONS};
+use crate::faults::Fault;
+use crate::stripe::OPERATIONS;
 use crate::stripe::error::StripeError;
 use crate::stripe::events::Order;
 use crate::stripe::store::Kind;
@@ -77,12 +78,13 @@ fn objects(Data(world): Data<&Arc<World>>, Path(kind): Path<String>) -> Answer {
 
 #[handler]
 fn list_faults(Data(world): Data<&Arc<World>>) -> Json<Value> {
-    Json(json!({ "data": world.lock().faults.pending(), "operations": OPERATIONS.to_vec() }))
+    Json(json!({ "data": world.lock().faults.pending(), "operations": OPERATIONS.names }))
 }
 
 #[handler]
 fn add_fault(Data(world): Data<&Arc<World>>, body: poem::Result<Json<Fault>>) -> Answer {
-    let added = body.map_err(|error| error.to_string()).and_then(|Json(fault)| world.lock().faults.add(fault));
+    let added =
+        body.map_err(|error| error.to_string()).and_then(|Json(fault)| world.lock().faults.add(fault, &OPERATIONS));
     match added {
         Ok(()) => (StatusCode::CREATED, Json(json!({ "data": world.lock().faults.pending() }))),
         Err(message) => refused(message),

@@ -3,18 +3,23 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use poem::Response;
+use poem::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::stripe;
-
-/// The operations that faults can be set on, besides `*` and the types of events.
-pub const OPERATIONS: [&str; stripe::operations().len()] = stripe::operations();
+/// What faults can be set on in one simulator, besides `*`.
+pub(crate) struct Operations {
+    pub(crate) names: &'static [&'static str],
+    /// Whether a `webhook:` mode can be set on that name.
+    pub(crate) tells: fn(Mode, &str) -> bool,
+}
 
 /// As it is sent to `POST /_control/faults`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// One of [`OPERATIONS`]; for `webhook:…` the type of an event; or `*`.
+    /// An operation of the simulator; for `webhook:…` what it tells of (Stripe: the type of an event, Swish: `payments` or
+    /// `refunds`); or `*`.
     pub operation: String,
     /// See [`Mode`].
     pub mode: String,
@@ -43,6 +48,10 @@ pub enum Mode {
     Gateway(u16),
     /// `rate_limit`: 429; nothing is stored.
     RateLimit,
+    /// `garbage`: 200 with a body that is no JSON; nothing was done.
+    Garbage,
+    /// `garbage_after`: the operation is carried out, then answered like that.
+    GarbageAfter,
     /// `webhook:duplicate`: the event is sent twice.
     WebhookDuplicate,
     /// `webhook:delay`: the event is sent two seconds late.
@@ -86,6 +95,8 @@ impl FromStr for Mode {
             ("drop_before", None) => Ok(Self::DropBefore),
             ("drop_after", None) => Ok(Self::DropAfter),
             ("rate_limit", None) => Ok(Self::RateLimit),
+            ("garbage", None) => Ok(Self::Garbage),
+            ("garbage_after", None) => Ok(Self::GarbageAfter),
             ("webhook", Some("duplicate")) => Ok(Self::WebhookDuplicate),
             ("webhook", Some("delay")) => Ok(Self::WebhookDelay),
             ("webhook", Some("reorder")) => Ok(Self::WebhookReorder),
@@ -93,8 +104,8 @@ impl FromStr for Mode {
             ("webhook", Some("twin")) => Ok(Self::WebhookTwin),
             _ => Err(format!(
                 "`{text}` is no mode: delay_ms:N, error_before:STATUS, error_after:STATUS, drop_before, drop_after, \
-                 gateway:STATUS, rate_limit, webhook:duplicate, webhook:delay, webhook:reorder, webhook:lose, \
-                 webhook:twin"
+                 gateway:STATUS, rate_limit, garbage, garbage_after, webhook:duplicate, webhook:delay, \
+                 webhook:reorder, webhook:lose, webhook:twin"
             )),
         }
     }
@@ -109,16 +120,16 @@ pub struct Faults {
 impl Faults {
     /// # Errors
     /// An operation or a mode that does not exist: then nothing would ever happen.
-    pub fn add(&mut self, fault: Fault) -> Result<(), String> {
+    pub(crate) fn add(&mut self, fault: Fault, operations: &Operations) -> Result<(), String> {
         let mode: Mode = fault.mode.parse()?;
-        let known = fault.operation == "*"
-            || if mode.is_webhook() {
-                fault.operation.contains('.')
-            } else {
-                OPERATIONS.contains(&fault.operation.as_str())
-            };
+        let name = fault.operation.as_str();
+        let known = if mode.is_webhook() {
+            (operations.tells)(mode, name)
+        } else {
+            name == "*" || operations.names.contains(&name)
+        };
         if !known {
-            return Err(format!("`{}` is no operation: *, {}", fault.operation, OPERATIONS.join(", ")));
+            return Err(format!("`{}` cannot be set on `{name}`: *, {}", fault.mode, operations.names.join(", ")));
         }
         self.pending.push((fault, mode));
         Ok(())
@@ -142,4 +153,21 @@ impl Faults {
     pub fn pending(&self) -> Vec<Fault> {
         self.pending.iter().map(|(fault, _)| fault.clone()).collect()
     }
+}
+
+/// Ends the connection without an answer: the server's task for it unwinds, and with it the socket closes.
+pub(crate) fn cut_connection() -> ! {
+    std::panic::resume_unwind(Box::new("the connection is cut, as a fault asked for"))
+}
+
+/// A page of something that stands between the caller and the provider.
+pub(crate) fn gateway(status: u16) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
+    Response::builder().status(status).content_type("text/html").body(page)
+}
+
+/// An answer that says it is fine and is none.
+pub(crate) fn nonsense() -> Response {
+    Response::builder().content_type("application/json").body("[\"%\u{fffd}\u{1}")
 }

@@ -5,6 +5,7 @@
 #![recursion_limit = "256"]
 
 mod actions;
+mod agenda;
 mod control;
 pub mod faults;
 mod stripe;

@@ -1,6 +1,5 @@
 //! The clock: real time, moved forward on demand, and what falls due.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -23,50 +22,6 @@ pub(crate) enum Due {
     RefundSettles(String),
     /// The day by which evidence had to come.
     DisputeLost(String),
-}
-
-/// In the order of time, and of what was put down first.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<(i64, Due)>", into = "Vec<(i64, Due)>")]
-pub(crate) struct Agenda {
-    due: BTreeMap<(i64, u64), Due>,
-    next: u64,
-}
-
-impl Clone for Agenda {
-    fn clone(&self) -> Self {
-        Self { due: self.due.clone(), next: self.next }
-    }
-}
-
-impl From<Vec<(i64, Due)>> for Agenda {
-    fn from(list: Vec<(i64, Due)>) -> Self {
-        let mut agenda = Self::default();
-        for (at, due) in list {
-            agenda.add(at, due);
-        }
-        agenda
-    }
-}
-
-impl From<Agenda> for Vec<(i64, Due)> {
-    fn from(agenda: Agenda) -> Self {
-        agenda.due.into_iter().map(|((at, _), due)| (at, due)).collect()
-    }
-}
-
-impl Agenda {
-    fn add(&mut self, at: i64, due: Due) {
-        self.due.insert((at, self.next), due);
-        self.next += 1;
-    }
-
-    /// The first thing that is due at `now`.
-    fn take(&mut self, now: i64) -> Option<(i64, Due)> {
-        let entry = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let ((at, _), due) = entry.remove_entry();
-        Some((at, due))
-    }
 }
 
 impl Inner {

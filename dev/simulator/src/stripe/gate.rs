@@ -16,7 +16,7 @@ use super::form::Form;
 use super::params::{self, Param};
 use super::store::{Kind, shown};
 use super::world::{Actor, Claim, RequestLog, World, random_id};
-use crate::faults::Mode;
+use crate::faults::{Mode, cut_connection, gateway, nonsense};
 
 /// What an operation works on.
 pub(crate) struct Call<'a> {
@@ -173,6 +173,7 @@ impl Endpoint for Gate {
             Some(Mode::ErrorBefore(status)) => return Ok(answer(&call, &failure(status), false)),
             Some(Mode::Gateway(status)) => return Ok(gateway(status)),
             Some(Mode::RateLimit) => return Ok(rate_limited(&call)),
+            Some(Mode::Garbage) => return Ok(nonsense()),
             _ => {}
         }
         if !publishable && !secret {
@@ -193,6 +194,9 @@ impl Endpoint for Gate {
         let outcome = carry_out(self.0, &call, fault);
         if fault == Some(Mode::DropAfter) {
             cut_connection();
+        }
+        if fault == Some(Mode::GarbageAfter) {
+            return Ok(nonsense());
         }
         Ok(answer(&call, &outcome, false))
     }
@@ -255,6 +259,7 @@ fn claim(call: &Call<'_>, fingerprint: &str, fault: Option<Mode>) -> Option<Resp
     let error = match call.world.claim(call.idempotency_key.as_deref()?, fingerprint) {
         Claim::Mine => return None,
         Claim::Stored(..) if fault == Some(Mode::DropAfter) => cut_connection(),
+        Claim::Stored(..) if fault == Some(Mode::GarbageAfter) => return Some(nonsense()),
         Claim::Stored(status, body) => return Some(answer(call, &(status, body), true)),
         Claim::InFlight => {
             let message = "There is currently another in-progress request using this Idempotency Key";
@@ -270,21 +275,9 @@ fn claim(call: &Call<'_>, fingerprint: &str, fault: Option<Mode>) -> Option<Resp
     Some(answer(call, &(error.status, error.body()), false))
 }
 
-/// Ends the connection without an answer: the server's task for it unwinds, and with it the socket closes.
-fn cut_connection() -> ! {
-    std::panic::resume_unwind(Box::new("the connection is cut, as a fault asked for"))
-}
-
 fn failure(status: u16) -> (StatusCode, Value) {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, json!({ "error": { "type": "api_error", "message": "Something went wrong on Stripe's end." } }))
-}
-
-/// A page of something that stands between the caller and Stripe.
-fn gateway(status: u16) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let page = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
-    Response::builder().status(status).content_type("text/html").body(page)
 }
 
 fn rate_limited(call: &Call<'_>) -> Response {

@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 
 use poem::{Route, RouteMethod};
 
+use crate::faults::Operations;
 use gate::{Gate, Operation};
 
 /// Every operation. What is not here has no route, and no fault can be set on it.
@@ -91,8 +92,11 @@ const ALL: [&Operation; 54] = [
     &subscriptions::UPDATE,
 ];
 
-/// The names of the operations.
-pub(crate) const fn operations() -> [&'static str; ALL.len()] {
+/// What faults can be set on: the operations, and the types of events.
+pub(crate) const OPERATIONS: Operations =
+    Operations { names: &names(), tells: |_, event_type| event_type == "*" || event_type.contains('.') };
+
+const fn names() -> [&'static str; ALL.len()] {
     let mut names = [""; ALL.len()];
     let mut index = 0;
     while index < ALL.len() {

@@ -11,11 +11,12 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::clock::Agenda;
+use super::clock::Due;
 use super::events::Held;
 use super::store::{Cursor, Kind, Store, id_of, shown};
 use super::webhooks::Endpoint;
 use crate::Config;
+use crate::agenda::Agenda;
 use crate::faults::Faults;
 
 const KEY_LIFE_SECONDS: i64 = 24 * 3_600;
@@ -84,7 +85,7 @@ pub(crate) struct Inner {
     #[serde(skip)]
     pub(crate) faults: Faults,
     pub(crate) objects: Store,
-    pub(crate) agenda: Agenda,
+    pub(crate) agenda: Agenda<Due>,
     /// How far the clock is ahead of real time, in seconds.
     pub(crate) ahead: i64,
     /// The moment that is being made up for.
@@ -180,7 +181,7 @@ impl World {
     /// An operation or a mode that does not exist.
     pub fn add_fault(&self, operation: &str, mode: &str, times: u32) -> Result<(), String> {
         let (operation, mode) = (operation.to_owned(), mode.to_owned());
-        self.lock().faults.add(crate::faults::Fault { operation, mode, times })
+        self.lock().faults.add(crate::faults::Fault { operation, mode, times }, &super::OPERATIONS)
     }
 
     /// At most so many calls of each operation a second; more are answered 429. `None`: no limit.
