@@ -9,6 +9,7 @@ mod agenda;
 mod control;
 pub mod faults;
 mod stripe;
+pub mod swish;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use stripe::error::StripeError;
 pub use stripe::events::Order;
 pub use stripe::store::Kind;
 pub use stripe::world::{AfterRetries, LedgerEntry, RequestLog, World};
+pub use swish::{Certificates, SwishConfig, SwishSimulator, SwishWorld};
 
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "payment-simulator", version, about = "A stateful Stripe on this machine, with faults on demand")]
