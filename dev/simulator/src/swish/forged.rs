@@ -31,29 +31,24 @@ impl Inner {
     /// The URL and the body.
     fn forged(&self, id: &str, forgery: &Forgery, identifier: &str) -> Result<(String, String), String> {
         let paid = (forgery.status == Status::Paid).then(|| self.now());
-        let reference = Some(random_hex(16).to_ascii_uppercase());
-        let url = |own: &str| forgery.url.clone().unwrap_or_else(|| own.to_owned());
-        let identifier = Some(identifier.to_owned());
+        let payment_reference = Some(random_hex(16).to_ascii_uppercase());
+        let url = |own: &str| {
+            let url = forgery.url.clone().unwrap_or_else(|| own.to_owned());
+            if is_callback_url(&url) { Ok(url) } else { Err(format!("`{url}` is not https")) }
+        };
+        let callback_identifier = Some(identifier.to_owned());
+        let status = forgery.status;
         if let Some(refund) = self.refund(id) {
-            let url = url(&refund.callback_url);
-            let refund = Refund { status: forgery.status, paid, callback_identifier: identifier, ..refund.clone() };
+            let url = url(&refund.callback_url)?;
+            let refund = Refund { status, paid, callback_identifier, payment_reference, ..refund.clone() };
             return Ok((url, refund.to_json()));
         }
         let payment = match self.payment(id) {
             Some(payment) => payment.clone(),
             None => self.invented(&plain(id), forgery.url.clone().ok_or("nothing has that id: say which `url`")?),
         };
-        if !is_callback_url(&url(&payment.callback_url)) {
-            return Err("the `url` is not https".to_owned());
-        }
-        let payment = Payment {
-            status: forgery.status,
-            paid,
-            callback_identifier: identifier,
-            payment_reference: reference,
-            ..payment
-        };
-        Ok((url(&payment.callback_url), payment.to_json()))
+        let url = url(&payment.callback_url)?;
+        Ok((url, Payment { status, paid, callback_identifier, payment_reference, ..payment }.to_json()))
     }
 
     fn invented(&self, id: &str, callback_url: String) -> Payment {

@@ -170,3 +170,13 @@ fn decline(Data(world): Data<&Arc<SwishWorld>>, Path(id): Path<String>) -> Respo
     let _ = world.decline(&id);
     back(world, &id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn texts_cannot_become_markup() {
+        assert_eq!(escaped("<b title='x\"'>&å"), "&lt;b title=&#39;x&quot;&#39;&gt;&amp;å");
+    }
+}

@@ -116,6 +116,18 @@ async fn a_limit_a_proxy_and_a_cut_connection_stand_in_the_way_of_every_method()
 }
 
 #[tokio::test]
+async fn an_answer_can_be_garbage_with_and_without_a_deed() {
+    let shop = Shop::open().await;
+    let form = [("email", "a@example.com")];
+    for (mode, customers) in [("garbage", 0), ("garbage_after", 1)] {
+        shop.world().add_fault("customers.create", mode, 1).unwrap();
+        let (status, body) = shop.post("/customers", &form).await;
+        assert_eq!((status, body.is_string()), (200, true), "{mode}: no JSON");
+        assert_eq!(shop.world().objects(Kind::Customer).len(), customers, "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn lists_are_pages_in_both_directions() {
     let shop = Shop::open().await;
     let mut made = Vec::new();

@@ -6,6 +6,7 @@ mod payments;
 mod refunds;
 mod renewals;
 mod subscriptions;
+mod swish;
 mod webhooks;
 
 use std::path::PathBuf;
