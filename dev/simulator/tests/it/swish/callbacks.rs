@@ -1,12 +1,17 @@
 //! Callbacks on their way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 use simulator::swish::{Forgery, Status};
 use simulator::{Order, SwishConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::{IDENTIFIER, Inbox, Merchant, config, uuid};
+use super::{IDENTIFIER, Inbox, Merchant, config, directory, uuid};
 
 #[tokio::test]
 async fn a_callback_is_the_object_with_its_identifier_in_the_header() {
@@ -139,4 +144,45 @@ async fn a_forged_callback_looks_right_and_changes_nothing() {
     let unknown = Forgery { url: Some(elsewhere.url.clone()), ..forgery };
     assert_eq!(merchant.world().forge(&uuid(), unknown).await, Ok(200));
     assert_eq!(elsewhere.statuses(), ["PAID"]);
+}
+
+/// Answers each connection 200 over TLS, with the simulator's own server certificate.
+async fn secure_inbox() -> (String, Arc<AtomicUsize>) {
+    let pem = |file: &str| directory().join(file);
+    let chain = CertificateDer::pem_file_iter(pem("server.pem"))
+        .expect("a file")
+        .collect::<Result<Vec<_>, _>>()
+        .expect("certificates");
+    let key = PrivateKeyDer::from_pem_file(pem("server.key")).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = config.with_no_client_auth().with_single_cert(chain, key).expect("a pair");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}/callback", listener.local_addr().expect("an address").port());
+    let came = Arc::new(AtomicUsize::new(0));
+    let counter = came.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut text = vec![0; 4_096];
+            let _ = stream.read(&mut text).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (url, came)
+}
+
+#[tokio::test]
+async fn callbacks_go_out_over_https() {
+    let merchant = Merchant::open().await;
+    let (url, came) = secure_inbox().await;
+    let id = merchant.ask(json!({ "callbackUrl": url })).await;
+    merchant.world().pay(&id).unwrap();
+    merchant.settle().await;
+    assert!(merchant.world().callbacks()[0].taken);
+    assert_eq!(came.load(Ordering::SeqCst), 1);
 }

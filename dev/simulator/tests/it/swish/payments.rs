@@ -163,6 +163,27 @@ async fn one_open_request_for_each_payer_and_each_uuid_once() {
     assert_eq!(merchant.moved(), moves(&[]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_at_once_only_one_is_made() {
+    let merchant = Merchant::open().await;
+    let id = uuid();
+    let attempts = (0..40).map(|n| {
+        let id = if n % 2 == 0 { id.clone() } else { uuid() };
+        let url = format!("{}v2/paymentrequests/{id}", merchant.swish.url());
+        tokio::spawn(read(merchant.http.put(url).json(&merchant.request())))
+    });
+    let mut made = 0;
+    for attempt in attempts.collect::<Vec<_>>() {
+        let answer = attempt.await.unwrap().unwrap();
+        match answer.status {
+            201 => made += 1,
+            422 => assert!(matches!(answer.codes()[0].as_str(), "RP06" | "RP09")),
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!((made, merchant.world().payments().len(), merchant.world().requests().len()), (1, 1, 40));
+}
+
 #[tokio::test]
 async fn an_open_request_can_be_cancelled() {
     let merchant = Merchant::open().await;
