@@ -124,7 +124,7 @@ fn the_files_have_the_published_form_and_are_kept() {
 }
 
 #[test]
-fn two_who_start_at_once_get_the_same_files_and_another_number_gets_new_ones() {
+fn two_who_start_at_once_get_the_same_files_and_new_ones_are_made_when_they_must() {
     let own = std::env::temp_dir().join(format!("swish-certificates-{}", uuid()));
     let make = |alias: &'static str| {
         let own = own.clone();
@@ -136,6 +136,13 @@ fn two_who_start_at_once_get_the_same_files_and_another_number_gets_new_ones() {
     let (first, second) = (make(PAYEE), make(PAYEE));
     let first = first.join().unwrap();
     assert_eq!(first, second.join().unwrap());
-    assert_ne!(make("1231181189").join().unwrap(), first);
+    let second = make("1231181189").join().unwrap();
+    assert_ne!(second, first);
+    let certificates = Certificates::in_directory(&own, "1231181189").unwrap();
+    let (expired, _) = certificates.issue(&own, "1231181189", Utc::now() - TimeDelta::hours(1)).unwrap();
+    std::fs::copy(expired, &certificates.certificate).unwrap();
+    let third = make("1231181189").join().unwrap();
+    assert_ne!(third, second, "what has expired is made anew");
+    assert_eq!(third, make("1231181189").join().unwrap());
     std::fs::remove_dir_all(own).unwrap();
 }
