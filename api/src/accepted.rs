@@ -84,6 +84,6 @@ where
     F: Future<Output = Result<Option<S>, DbErr>>,
 {
     let waiter = waiter?;
-    let moved = wait_until(&waiter, moved).await?;
-    Some((moved, format!("wait={}", waiter.wait.as_secs())))
+    let applied = format!("wait={}", waiter.wait.as_secs());
+    Some((wait_until(waiter, moved).await?, applied))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use shared::config::Common;
 use url::Url;
@@ -20,6 +21,14 @@ pub struct Config {
     /// The signing secrets of the Stripe webhook endpoint (whsec_…), separated by commas: two while one is rolled.
     #[arg(long, env, hide_env_values = true, value_delimiter = ',', required = true)]
     pub stripe_webhook_secrets: Vec<SecretString>,
+    /// What the callback identifiers that Swish is given are made of, separated by commas: two while one is rolled. The
+    /// same as the workers'. None: payments through Swish are not taken.
+    #[arg(long, env, hide_env_values = true, value_delimiter = ',')]
+    pub swish_callback_secrets: Vec<SecretString>,
+    /// The networks that Swish's callbacks may come from, separated by commas, as this process sees them: of no use
+    /// behind a proxy. None: any; callbacks are only believed in that they come.
+    #[arg(long, env, value_delimiter = ',')]
+    pub swish_callback_addresses: Vec<IpNet>,
     /// The largest body of a request, in bytes.
     #[arg(long, env, default_value_t = 65_536)]
     pub body_bytes_max: usize,

@@ -75,6 +75,13 @@ impl Problem {
         Self::invalid(vec![FieldError { pointer: pointer.to_owned(), detail: detail.into() }])
     }
 
+    /// What is asked for is right, and more than the provider can do.
+    #[must_use]
+    pub fn not_supported(errors: Vec<FieldError>) -> Self {
+        let detail = "the provider cannot do this";
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_supported_by_provider", detail) }
+    }
+
     /// Something is not in a state for what is asked of it.
     #[must_use]
     pub fn invalid_status(what: &str, status: &str) -> Self {
@@ -104,6 +111,13 @@ impl Problem {
     pub fn body_too_large(bytes_max: usize) -> Self {
         let detail = format!("the body may have {bytes_max} bytes at most");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    /// Our own fault. The client gets no text of it.
+    #[must_use]
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = shared::providers::chain(error), "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")
     }
 
     fn status(&self) -> StatusCode {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use ipnet::IpNet;
 use sea_orm::DatabaseConnection;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::queue::doorbell::Doorbell;
@@ -24,6 +25,8 @@ pub struct State {
     pub waiting: Waiting,
     pub metrics: Metrics,
     pub stripe_webhook_secrets: Vec<SecretString>,
+    pub swish_callback_secrets: Vec<SecretString>,
+    pub swish_callback_addresses: Vec<IpNet>,
     pub body_bytes_max: usize,
     pub webhook_body_bytes_max: usize,
 }
@@ -67,6 +70,8 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         waiting: Waiting::default(),
         metrics: Metrics::new(),
         stripe_webhook_secrets: config.stripe_webhook_secrets.clone(),
+        swish_callback_secrets: config.swish_callback_secrets.clone(),
+        swish_callback_addresses: config.swish_callback_addresses.clone(),
         body_bytes_max: config.body_bytes_max,
         webhook_body_bytes_max: config.webhook_body_bytes_max,
     });
@@ -96,6 +101,8 @@ impl State {
             waiting: Waiting::default(),
             metrics: Metrics::new(),
             stripe_webhook_secrets: Vec::new(),
+            swish_callback_secrets: Vec::new(),
+            swish_callback_addresses: Vec::new(),
             body_bytes_max: 0,
             webhook_body_bytes_max: 0,
         })

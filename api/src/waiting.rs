@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use sea_orm::DbErr;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 #[derive(Default)]
 pub struct Waiting {
-    by_id: Mutex<HashMap<Uuid, Weak<Notify>>>,
+    by_id: Mutex<HashMap<Uuid, Weak<watch::Sender<()>>>>,
     closed: std::sync::atomic::AtomicBool,
 }
 
@@ -21,15 +21,15 @@ impl Waiting {
     pub fn register(&self, id: Uuid, wait: Option<Duration>) -> Option<Waiter<'_>> {
         let wait = wait?;
         let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        let notify = match by_id.get(&id).and_then(Weak::upgrade) {
-            Some(notify) => notify,
+        let news = match by_id.get(&id).and_then(Weak::upgrade) {
+            Some(news) => news,
             None => {
-                let notify = Arc::new(Notify::new());
-                by_id.insert(id, Arc::downgrade(&notify));
-                notify
+                let news = Arc::new(watch::Sender::new(()));
+                by_id.insert(id, Arc::downgrade(&news));
+                news
             }
         };
-        Some(Waiter { waiting: self, id, wait, notify })
+        Some(Waiter { waiting: self, id, wait, seen: news.subscribe(), news })
     }
 
     /// News from Redis: a thing's id, or `None` where some may have been missed.
@@ -37,11 +37,11 @@ impl Waiting {
         let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
             Some(text) => {
-                if let Some(notify) = text.parse().ok().and_then(|id| by_id.get(&id)).and_then(Weak::upgrade) {
-                    notify.notify_waiters();
+                if let Some(news) = text.parse().ok().and_then(|id| by_id.get(&id)).and_then(Weak::upgrade) {
+                    news.send_replace(());
                 }
             }
-            None => by_id.values().filter_map(Weak::upgrade).for_each(|notify| notify.notify_waiters()),
+            None => by_id.values().filter_map(Weak::upgrade).for_each(|news| news.send_replace(())),
         }
     }
 
@@ -62,13 +62,16 @@ pub struct Waiter<'a> {
     id: Uuid,
     /// How long the client waits.
     pub wait: Duration,
-    notify: Arc<Notify>,
+    news: Arc<watch::Sender<()>>,
+    /// Remembers what came since it was registered.
+    seen: watch::Receiver<()>,
 }
 
 impl Waiter<'_> {
-    /// Resolves at the next change. `enable()` it before reading the thing.
-    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
-        self.notify.notified()
+    /// Resolves at the next change, or at once if there was one since the last call.
+    async fn changed(&mut self) {
+        // The sender is ours too: it cannot be gone.
+        let _ = self.seen.changed().await;
     }
 }
 
@@ -76,7 +79,7 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut by_id = self.waiting.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         // The last one turns off the light.
-        if Arc::strong_count(&self.notify) == 1 {
+        if Arc::strong_count(&self.news) == 1 {
             by_id.remove(&self.id);
         }
     }
@@ -87,20 +90,15 @@ const REREAD: Duration = Duration::from_secs(2);
 
 /// What `read` gives once it gives something. `None`: the time is up, or the process stops. A failed read is no reason
 /// to give up: what is waited for is accepted all the same.
-pub async fn wait_until<T, F>(waiter: &Waiter<'_>, read: impl Fn() -> F) -> Option<T>
+pub async fn wait_until<T, F>(mut waiter: Waiter<'_>, read: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<Option<T>, DbErr>>,
 {
     let deadline = Instant::now() + waiter.wait;
-    let mut changed = std::pin::pin!(waiter.changed());
-    changed.as_mut().enable();
-    // It was only just committed: the first look is after the first news.
+    // Nothing was there when it was registered: the first look is after the first news.
     loop {
         let net = (Instant::now() + REREAD).min(deadline);
-        if timeout_at(net, changed.as_mut()).await.is_ok() {
-            changed.set(waiter.changed());
-            changed.as_mut().enable();
-        }
+        let _ = timeout_at(net, waiter.changed()).await;
         match read().await {
             Ok(Some(found)) => return Some(found),
             Ok(None) => {}
@@ -121,15 +119,13 @@ mod tests {
         let waiting = Waiting::default();
         let id = Uuid::now_v7();
         let register = || waiting.register(id, Some(Duration::from_secs(1))).expect("a waiter");
-        let (first, second) = (register(), register());
-        let mut changed = Box::pin(first.changed());
-        changed.as_mut().enable();
+        let (mut first, second) = (register(), register());
         waiting.on_news(Some(&Uuid::now_v7().to_string()));
         waiting.on_news(Some("no id"));
-        assert!(futures_util::FutureExt::now_or_never(changed.as_mut()).is_none());
+        assert!(futures_util::FutureExt::now_or_never(first.changed()).is_none());
+        // Also what came while nobody listened.
         waiting.on_news(Some(&id.to_string()));
-        changed.as_mut().await;
-        drop(changed);
+        first.changed().await;
         drop(first);
         assert_eq!(waiting.by_id.lock().expect("a lock").len(), 1);
         drop(second);

@@ -1,8 +1,7 @@
 //! What several resources show alike.
 
 use chrono::{DateTime, Utc};
-use poem_openapi::{Enum, Object};
-use serde::Deserialize;
+use poem_openapi::Object;
 use shared::domain::evidence;
 use shared::domain::money::{AMOUNT_MAX, InvalidAmount, Money};
 use shared::domain::operation::{Operation, OperationStatus as Status};
@@ -37,35 +36,18 @@ macro_rules! wire_enum {
 }
 pub(crate) use wire_enum;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Deserialize)]
-#[oai(rename_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    Stripe,
+wire_enum! {
+    /// Who moves the money.
+    Provider is ProviderName { Stripe, Swish }
 }
 
-impl From<ProviderName> for Provider {
-    fn from(name: ProviderName) -> Self {
-        match name {
-            ProviderName::Stripe => Self::Stripe,
-        }
-    }
-}
-
-impl From<Provider> for ProviderName {
-    fn from(provider: Provider) -> Self {
-        match provider {
-            Provider::Stripe => Self::Stripe,
-        }
-    }
-}
-
-/// Why something failed, in the provider's own stable codes.
+/// Why something failed, in stable codes.
 #[derive(Debug, Object)]
 pub struct Failure {
-    /// For example `card_declined`.
+    /// For example `card_declined` (Stripe) or `payer_canceled` (Swish).
     pub code: String,
-    /// The bank's reason, for example `insufficient_funds`. Reasons that a thief must not learn are `generic_decline`.
+    /// The bank's reason, for example `insufficient_funds`; reasons that a thief must not learn are `generic_decline`.
+    /// With Swish, its own code: `RF07`.
     pub decline_code: Option<String>,
     pub message: String,
 }

@@ -16,6 +16,7 @@ mod m20261125_000011_create_saved_payment_methods;
 mod m20261125_000012_attempts_pin_the_customer;
 mod m20261125_000013_inbox;
 mod m20261125_000014_customers_removed_metadata;
+mod m20261125_000015_swish;
 
 pub struct Migrator;
 
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000012_attempts_pin_the_customer::Migration),
             Box::new(m20261125_000013_inbox::Migration),
             Box::new(m20261125_000014_customers_removed_metadata::Migration),
+            Box::new(m20261125_000015_swish::Migration),
         ]
     }
 }

@@ -28,6 +28,7 @@ fn user() -> UserId {
 fn payment(status: PaymentStatus) -> Payment {
     let now = Utc::now();
     Payment {
+        swish: None,
         id: PaymentId::generate(),
         user_id: user(),
         customer_id: CustomerId::generate(),
@@ -63,6 +64,8 @@ fn payment(status: PaymentStatus) -> Payment {
 
 fn seen_payment(status: PaymentStatus) -> ProviderPayment {
     ProviderPayment {
+        outcome_unknown: false,
+        swish: None,
         id: "pi_1".to_owned(),
         status,
         retryable: status == PaymentStatus::Failed,
@@ -101,6 +104,7 @@ fn refund(status: RefundStatus) -> Refund {
 
 fn seen_refund(status: RefundStatus) -> ProviderRefund {
     ProviderRefund {
+        outcome_unknown: false,
         id: "re_1".to_owned(),
         provider_payment_id: "pi_1".to_owned(),
         status,

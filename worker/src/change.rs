@@ -38,7 +38,7 @@ impl<S> Changed<S> {
         Self { attempt: AttemptOutcome::Rejected, ..Self::open(Some(seen), error) }
     }
 
-    fn open(seen: Option<S>, error: ProviderError) -> Self {
+    pub(crate) fn open(seen: Option<S>, error: ProviderError) -> Self {
         let attempt = match &error {
             ProviderError::NotSent { .. } => AttemptOutcome::NotSent,
             ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => AttemptOutcome::Unknown,

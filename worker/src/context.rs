@@ -6,12 +6,18 @@ use std::sync::{Mutex, PoisonError};
 use sea_orm::DatabaseConnection;
 use shared::domain::ids::JobId;
 use shared::providers::stripe::Stripe;
+use shared::providers::swish::Swish;
+use shared::providers::{CallError, ProviderError};
 use shared::queue::ringer::Ringer;
 use uuid::Uuid;
+
+use crate::metrics::Metrics;
 
 pub struct Context {
     pub db: DatabaseConnection,
     pub stripe: Stripe,
+    swish: Option<Swish>,
+    pub metrics: Metrics,
     pub ringer: Ringer,
     /// The name of this process in `jobs.leased_by`; new at every start.
     pub worker: String,
@@ -20,9 +26,22 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub fn new(db: DatabaseConnection, stripe: Stripe, ringer: Ringer) -> Self {
+    pub fn new(db: DatabaseConnection, stripe: Stripe, swish: Option<Swish>, ringer: Ringer) -> Self {
         let worker = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
-        Self { db, stripe, ringer, worker, held: Mutex::default() }
+        let metrics = Metrics::new();
+        if let Some(swish) = &swish {
+            metrics.swish_certificate(swish.certificate().not_after);
+        }
+        Self { db, stripe, swish, metrics, ringer, worker, held: Mutex::default() }
+    }
+
+    /// # Errors
+    /// This worker has no Swish certificate: another one may.
+    pub fn swish(&self) -> Result<&Swish, ProviderError> {
+        self.swish.as_ref().ok_or_else(|| ProviderError::NotSent {
+            source: CallError::NotConfigured("Swish (SWISH_CERTIFICATE)"),
+            retry_after: None,
+        })
     }
 
     /// Counts a lease as held, to be renewed, until the guard is dropped: also when the job panics.

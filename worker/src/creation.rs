@@ -11,6 +11,7 @@ use shared::domain::customer::Customer;
 use shared::domain::evidence::Evidence;
 use shared::domain::ids::CustomerId;
 use shared::domain::job::{JobKind, Lease};
+use shared::domain::payment::ProviderName;
 use shared::providers::stripe::{Answer, KEY_LIFETIME};
 use shared::providers::{CallError, ProviderError};
 use shared::store::attempts::{self, Attempt, AttemptOutcome};
@@ -35,6 +36,16 @@ pub trait Creation {
         id: Uuid,
     ) -> impl Future<Output = Result<Option<Self::Subject>, JobError>> + Send;
 
+    /// Who creates it.
+    fn provider(_: &Self::Subject) -> ProviderName {
+        ProviderName::Stripe
+    }
+
+    /// Whether nothing came of what was found and nothing can, though it is still wanted: it gets another key.
+    fn is_void(_: &Self::Subject, _: &Self::Seen) -> bool {
+        false
+    }
+
     /// Whose Stripe customer it is made for; `None` where it needs none.
     fn customer(subject: &Self::Subject) -> Option<CustomerId>;
 
@@ -45,11 +56,12 @@ pub trait Creation {
         key: &str,
     ) -> impl Future<Output = Result<Answer<Self::Seen>, ProviderError>> + Send;
 
-    /// Looks for it by our id.
+    /// Looks for it by our id, or by the key.
     fn find(
         context: &Context,
         subject: &Self::Subject,
         stripe_customer_id: &str,
+        key: &str,
     ) -> impl Future<Output = Result<Option<Self::Seen>, ProviderError>> + Send;
 
     /// For people: what an answer says.
@@ -111,8 +123,13 @@ impl<C: Creation> Job for C {
                 let customer = attempt.stripe_customer_id.as_deref().unwrap_or_default();
                 let key = attempt.id.to_string();
                 let send = C::send(context, subject, customer, &key);
-                let find = C::find(context, subject, customer);
-                Outcome::Object(send_or_find(attempt, send, find).await)
+                let find = C::find(context, subject, customer, &key);
+                let key_lifetime = match C::provider(subject) {
+                    ProviderName::Stripe => KEY_LIFETIME,
+                    // Swish never takes an instruction twice.
+                    ProviderName::Swish => Duration::MAX,
+                };
+                Outcome::Object(send_or_find(attempt, key_lifetime, send, find).await)
             }
         }
     }
@@ -185,18 +202,28 @@ async fn record_object<C: Creation>(
         let error = format!("{pinned} is gone at Stripe");
         return Ok(Recorded { ending: Ending::Retry { delay: Duration::ZERO, error }, changed });
     }
+    let provider = C::provider(subject).title();
+    if let Ok(Answer { value, .. }) = &result
+        && C::is_void(subject, value)
+    {
+        let error = "nothing can come of what was made under this key".to_owned();
+        attempts::close(txn, attempt.id, AttemptOutcome::Rejected, None, Some(&error)).await?;
+        let detail = format!("{provider}: the answer was lost, and with it what the payer needs; making another");
+        let changed = C::apply(txn, subject, None, detail).await?;
+        return Ok(Recorded { ending: Ending::Retry { delay: Duration::ZERO, error }, changed });
+    }
     let (evidence, attempt_outcome, ending, detail, request_id, error) = match result {
         Ok(Answer { value, request_id }) => {
             let detail = C::describe(&value);
             (Some(Evidence::Created(value)), AttemptOutcome::Done, Ending::Done, detail, request_id, None)
         }
         Err(ProviderError::Rejected { failure, request_id, .. }) => {
-            let (detail, error) = (format!("Stripe refused: {}", failure.code), Some(failure.code.clone()));
+            let (detail, error) = (format!("{provider} refused: {}", failure.code), Some(failure.code.clone()));
             (Some(Evidence::Refused(failure)), AttemptOutcome::Rejected, Ending::Done, detail, request_id, error)
         }
         Err(error) => {
             let (evidence, outcome, what) = match &error {
-                ProviderError::NotSent { .. } => (None, AttemptOutcome::NotSent, "Stripe did not take the request"),
+                ProviderError::NotSent { .. } => (None, AttemptOutcome::NotSent, "the request was not taken"),
                 ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => {
                     (Some(Evidence::OutcomeUnknown), AttemptOutcome::Unknown, "the outcome is unknown")
                 }
@@ -246,11 +273,12 @@ async fn tell_what_changed(txn: &DatabaseTransaction, made_from: &Customer) -> R
 /// Sends the request; where sending cannot tell, looks the thing up. Only one of the futures may ever be polled.
 async fn send_or_find<S>(
     attempt: &Attempt,
+    key_lifetime: Duration,
     send: impl Future<Output = Result<Answer<S>, ProviderError>> + Send,
     find: impl Future<Output = Result<Option<S>, ProviderError>> + Send,
 ) -> Result<Answer<S>, ProviderError> {
     let found = |value| Answer { value, request_id: None };
-    if attempt.age_now() > KEY_LIFETIME {
+    if attempt.age_now() > key_lifetime {
         // The key may be forgotten: sending it again could do it again.
         return match find.await {
             Ok(Some(seen)) => Ok(found(seen)),

@@ -3,7 +3,8 @@
 //! - [`registry`]: the list of jobs.
 //! - [`jobs`]: one file a job, each in three phases.
 //! - [`runner`]: what all jobs share: the lease, the phases, the end.
-//! - [`creation`], [`change`]: what those jobs share that create something at Stripe, or change it.
+//! - [`creation`], [`change`]: what those jobs share that create something at a provider, or change it.
+//! - [`swish`]: what the jobs share that talk to Swish.
 //! - [`lane`]: apalis, one supervised loop a lane.
 //! - [`loops`]: what runs beside the jobs: relay, lease renewal, the sweep of Redis.
 
@@ -14,15 +15,20 @@ pub mod creation;
 pub mod jobs;
 pub mod lane;
 pub mod loops;
+pub mod metrics;
 pub mod registry;
 pub mod runner;
+pub mod swish;
 mod ticker;
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use chrono::Utc;
+use poem::listener::TcpListener;
 use secrecy::ExposeSecret as _;
 use shared::providers::stripe::Stripe;
+use shared::providers::swish::Swish;
 use shared::queue::Names;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
@@ -49,8 +55,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     .context("DATABASE_URL")?;
     let stripe = Stripe::new(&config.stripe_base_url, config.stripe_api_key.clone(), config.stripe_timeout())
         .context("the HTTP client")?;
+    let swish = config.swish.settings().map(|settings| Swish::new(settings, Utc::now())).transpose()?;
     let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
-    let context = Arc::new(Context::new(db.clone(), stripe, ringer));
+    let context = Arc::new(Context::new(db.clone(), stripe, swish, ringer));
     tracing::info!(worker = %context.worker, lanes = ?config.lanes, concurrency = config.concurrency, "started");
 
     let (stopping, stopped) = watch::channel(false);
@@ -69,6 +76,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         background.spawn(loops::sweep_redis::run(redis_url.clone(), names.clone(), lane));
     }
     background.spawn(loops::renew_leases::run(context.clone()));
+    background.spawn(loops::renew_swish_certificate::run(context.clone()));
+    if let Some(address) = config.listen {
+        background.spawn(metrics::serve(TcpListener::bind(address), context.clone()));
+    }
 
     stop.await;
     tracing::info!("stopping: no more jobs are taken");

@@ -5,6 +5,7 @@ use shared::domain::job::{JobKind, Lease};
 
 use crate::context::Context;
 use crate::jobs::apply_stripe_event::ApplyStripeEvent;
+use crate::jobs::apply_swish_callback::ApplySwishCallback;
 use crate::jobs::change_dispute::ChangeDispute;
 use crate::jobs::change_payment::ChangePayment;
 use crate::jobs::change_subscription::ChangeSubscription;
@@ -12,6 +13,7 @@ use crate::jobs::create_payment::CreatePayment;
 use crate::jobs::create_refund::CreateRefund;
 use crate::jobs::create_setup::CreateSetup;
 use crate::jobs::create_subscription::CreateSubscription;
+use crate::jobs::poll_swish::PollSwish;
 use crate::jobs::remove_payment_method::RemovePaymentMethod;
 use crate::jobs::update_customer::UpdateCustomer;
 use crate::runner::{JobError, three_phases};
@@ -34,6 +36,8 @@ pub(crate) async fn dispatch(
         JobKind::UpdateCustomer => three_phases::<UpdateCustomer>(context, txn, lease).await,
         JobKind::RemovePaymentMethod => three_phases::<RemovePaymentMethod>(context, txn, lease).await,
         JobKind::ChangeDispute => three_phases::<ChangeDispute>(context, txn, lease).await,
+        JobKind::PollSwish => three_phases::<PollSwish>(context, txn, lease).await,
+        JobKind::ApplySwishCallback => three_phases::<ApplySwishCallback>(context, txn, lease).await,
         JobKind::ApplyStripeEvent => three_phases::<ApplyStripeEvent>(context, txn, lease).await,
     }
 }

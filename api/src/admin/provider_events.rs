@@ -211,10 +211,10 @@ impl ProviderEventsApi {
     )]
     async fn replay(&self, _admin: Admin, id: Path<Uuid>) -> Result<ReplayResponse, Problem> {
         let txn = self.state.db.begin().await?;
-        let job = provider_events::replay(&txn, ProviderEventId(id.0)).await?;
-        let job = job.ok_or_else(|| Problem::not_found("provider_event"))?;
+        if !provider_events::replay(&txn, ProviderEventId(id.0)).await? {
+            return Err(Problem::not_found("provider_event"));
+        }
         txn.commit().await?;
-        self.state.ringer.ring(job);
         Ok(ReplayResponse::Accepted(Json(Replayed { replayed: 1 })))
     }
 
@@ -245,12 +245,12 @@ impl ProviderEventsApi {
     }
 }
 
-/// Whoever has a client secret can act as the payer.
+/// Whoever has a client secret can act as the payer; whoever has a callback identifier, as Swish at our door.
 fn redact(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if name == "client_secret" && value.is_string() {
+                if (name == "client_secret" || name == "callbackIdentifier") && value.is_string() {
                     *value = "redacted".into();
                 } else {
                     redact(value);

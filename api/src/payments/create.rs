@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
+use poem::http::StatusCode;
 use sea_orm::{ConnectionTrait, TransactionTrait as _};
 use shared::domain::ids::UserId;
 use shared::domain::job::JobKind;
@@ -19,6 +20,7 @@ use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::problem::Problem;
 use crate::state::State;
+use crate::wire::Provider;
 
 pub(super) async fn create_payment(
     state: &State,
@@ -26,7 +28,11 @@ pub(super) async fn create_payment(
     wait: Option<Duration>,
     body: CreatePayment,
 ) -> Result<Created<PaymentBody>, Problem> {
-    let wanted = body.check().map_err(Problem::invalid)?;
+    if body.provider == Provider::Swish && state.swish_callback_secrets.is_empty() {
+        let detail = "payments through Swish are not taken here";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_not_enabled", detail));
+    }
+    let wanted = body.check()?;
     let txn = state.db.begin().await?;
     if let Some((method, must_be_saved)) = wanted.payment_method() {
         check_payment_method(&txn, &user.id, method, must_be_saved).await?;

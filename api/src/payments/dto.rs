@@ -15,8 +15,9 @@ use shared::domain::text_rules::{check_statement_descriptor, check_text};
 use shared::domain::timeline::TimelineEntry;
 use uuid::Uuid;
 
+use super::swish::{self, CreateSwish, Swish};
 use crate::paging::page;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 use crate::wire::{Failure, OperationBody, Provider, chargeable, metadata_errors, wire_enum};
 
 wire_enum! {
@@ -59,16 +60,18 @@ pub struct CreatePayment {
     #[serde(default = "automatic")]
     #[oai(default = "automatic")]
     pub capture_method: CaptureMethod,
-    /// A payment method of the provider (`pm_…`), saved or new: the payment is confirmed with it at once.
+    /// A payment method at Stripe (`pm_…`), saved or new: the payment is confirmed with it at once.
     #[oai(validator(pattern = "^pm_[A-Za-z0-9_]{1,252}$"))]
     pub payment_method: Option<String>,
     /// The payer is not there: charge the saved `payment_method` without asking. Only with one that the user has saved.
     #[serde(default)]
     #[oai(default)]
     pub off_session: bool,
-    /// Where the payer comes back to from a bank's page. Only with `payment_method`.
+    /// Where the payer comes back to from a bank's page (Stripe, with `payment_method`) or from the app (Swish).
     #[oai(validator(max_length = 2048))]
     pub return_url: Option<String>,
+    /// Only with the provider `swish`.
+    pub swish: Option<CreateSwish>,
     /// Up to 48 pairs of your own: keys of up to 40 characters, values of up to 500.
     #[serde(default)]
     #[oai(default)]
@@ -87,6 +90,7 @@ impl poem_openapi::types::Example for CreatePayment {
             payment_method: Some("pm_card_visa".to_owned()),
             off_session: false,
             return_url: Some("https://shop.example/orders/1042".to_owned()),
+            swish: None,
             metadata: HashMap::from([("order".to_owned(), "1042".to_owned())]),
         }
     }
@@ -100,7 +104,7 @@ pub(super) struct WantedPayment {
 
 impl CreatePayment {
     /// All that is wrong with it, not only the first.
-    pub(super) fn check(self) -> Result<WantedPayment, Vec<FieldError>> {
+    pub(super) fn check(self) -> Result<WantedPayment, Problem> {
         let mut errors = Vec::new();
         let money = chargeable(self.amount, &self.currency, &mut errors);
         let mut fault = |pointer: &str, detail: String| {
@@ -118,17 +122,23 @@ impl CreatePayment {
         if let Some(url) = &self.return_url {
             if !is_web_url(url) {
                 fault("/return_url", "must be an absolute http or https URL of at most 2048 characters".to_owned());
-            } else if self.payment_method.is_none() {
+            } else if self.payment_method.is_none() && self.provider == Provider::Stripe {
                 fault("/return_url", "is only used together with payment_method".to_owned());
             }
         }
         if self.off_session && self.payment_method.is_none() {
             fault("/payment_method", "is needed when the payer is not there".to_owned());
         }
+        if self.swish.is_some() && self.provider == Provider::Stripe {
+            fault("/swish", "is only for the provider swish".to_owned());
+        }
         errors.extend(metadata_errors(&self.metadata));
+        let beyond =
+            if self.provider == Provider::Swish { swish::check(&self, money, &mut errors) } else { Vec::new() };
         match money {
-            Some(money) if errors.is_empty() => Ok(WantedPayment { money, body: self }),
-            _ => Err(errors),
+            Some(money) if errors.is_empty() && beyond.is_empty() => Ok(WantedPayment { money, body: self }),
+            _ if errors.is_empty() => Err(Problem::not_supported(beyond)),
+            _ => Err(Problem::invalid(errors)),
         }
     }
 }
@@ -170,6 +180,7 @@ impl WantedPayment {
             payment_method: body.payment_method,
             off_session: body.off_session,
             return_url: body.return_url,
+            swish: (body.provider == Provider::Swish).then(|| swish::details(body.swish)),
             client_secret: None,
             next_action: None,
             failure: None,
@@ -208,7 +219,7 @@ wire_enum! {
 pub struct PaymentBody {
     pub id: Uuid,
     pub provider: Provider,
-    /// The provider's id (`pi_…`); null until the provider has answered.
+    /// The provider's id (`pi_…`, Swish's instruction); null until the provider has answered.
     pub provider_payment_id: Option<String>,
     pub status: PaymentStatus,
     /// Whether the payer may try again after a failure. The payment may still succeed.
@@ -231,9 +242,12 @@ pub struct PaymentBody {
     pub subscription_id: Option<Uuid>,
     pub payment_method: Option<String>,
     pub off_session: bool,
-    /// For the payer's browser only: confirms the payment there.
+    /// Set where the provider is `swish`.
+    pub swish: Option<Swish>,
+    /// Stripe: for the payer's browser only, confirms the payment there.
     pub client_secret: Option<String>,
-    /// What the payer has to do, by its `type`.
+    /// What the payer has to do, by its `type`: `provide_payment_method`, `confirm`, `redirect_to_url`, `use_stripe_sdk`;
+    /// with Swish `approve_in_swish_app`, or `open_swish_app` with its link and QR code under `swish`.
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
     /// The last capture or cancellation that was asked for.
@@ -244,12 +258,13 @@ pub struct PaymentBody {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub completed_at: Option<DateTime<Utc>>,
-    /// Until when the money is held.
+    /// Until when the money is held, or the payer can approve (Swish).
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl From<Payment> for PaymentBody {
     fn from(payment: Payment) -> Self {
+        let next_action = swish::next_action(&payment);
         Self {
             id: payment.id.0,
             provider: payment.provider.into(),
@@ -269,8 +284,13 @@ impl From<Payment> for PaymentBody {
             subscription_id: payment.subscription_id.map(|id| id.0),
             payment_method: payment.payment_method,
             off_session: payment.off_session,
-            client_secret: payment.client_secret.map(|secret| secret.expose_secret().to_owned()),
-            next_action: payment.next_action,
+            // Swish's token is in `next_action`, as long as it is of use.
+            client_secret: match payment.swish {
+                Some(_) => None,
+                None => payment.client_secret.map(|secret| secret.expose_secret().to_owned()),
+            },
+            swish: payment.swish.map(Into::into),
+            next_action,
             failure: payment.failure.map(Into::into),
             last_operation: payment.last_operation.map(Into::into),
             outcome_unknown_since: payment.outcome_unknown_since,

@@ -1,6 +1,11 @@
-//! `GET /api/payments/{id}`
+//! `GET /api/payments/{id}`: at once, or once it is another than the client has.
 
+use std::time::Duration;
+
+use poem_openapi::ApiResponse;
+use poem_openapi::payload::Json;
 use shared::domain::ids::PaymentId;
+use shared::domain::payment::Payment;
 use shared::store::payments;
 use uuid::Uuid;
 
@@ -8,8 +13,61 @@ use super::dto::PaymentBody;
 use crate::auth::Claims;
 use crate::problem::Problem;
 use crate::state::State;
+use crate::waiting::wait_until;
 
-pub(super) async fn get_payment(state: &State, user: &Claims, id: Uuid) -> Result<PaymentBody, Problem> {
-    let payment = payments::find(&state.db, &user.id, PaymentId(id)).await?;
-    payment.map(Into::into).ok_or_else(|| Problem::not_found("payment"))
+#[derive(ApiResponse)]
+pub enum PaymentResponse {
+    /// The payment.
+    #[oai(status = 200)]
+    Found(
+        Json<PaymentBody>,
+        /// Names this version of it.
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// It still is the version that `If-None-Match` names.
+    #[oai(status = 304)]
+    NotModified(
+        /// Names this version of it.
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+pub(super) async fn get_payment(
+    state: &State,
+    user: &Claims,
+    id: Uuid,
+    known: Option<&str>,
+    wait: Option<Duration>,
+) -> Result<PaymentResponse, Problem> {
+    // Before the first look, or a change in between is missed.
+    let waiter = state.waiting.register(id, wait.filter(|_| known.is_some()));
+    let read = || payments::find(&state.db, &user.id, PaymentId(id));
+    let payment = read().await?.ok_or_else(|| Problem::not_found("payment"))?;
+    if !known.is_some_and(|known| names(known, &payment)) {
+        return Ok(found(payment));
+    }
+    if let Some(waiter) = waiter {
+        let changed = || async { Ok(read().await?.filter(|now| now.version != payment.version)) };
+        if let Some(changed) = wait_until(waiter, changed).await {
+            return Ok(found(changed));
+        }
+    }
+    Ok(PaymentResponse::NotModified(etag(&payment)))
+}
+
+fn found(payment: Payment) -> PaymentResponse {
+    let etag = etag(&payment);
+    PaymentResponse::Found(Json(payment.into()), etag)
+}
+
+fn etag(payment: &Payment) -> String {
+    format!("\"{}\"", payment.version)
+}
+
+/// Whether one of the tags of an `If-None-Match` (RFC 9110) is the payment's. Weak ones are compared as strong ones.
+fn names(known: &str, payment: &Payment) -> bool {
+    let etag = etag(payment);
+    known.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }

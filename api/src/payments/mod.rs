@@ -5,6 +5,8 @@ pub(crate) mod create;
 pub mod dto;
 mod get;
 mod list;
+mod qr;
+mod swish;
 mod timeline;
 
 use std::sync::Arc;
@@ -14,7 +16,9 @@ use poem::Request;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
+use shared::domain::ids::PaymentId;
 use shared::domain::payment::Payment;
+use shared::store::payments;
 use uuid::Uuid;
 
 use crate::Tag;
@@ -28,6 +32,16 @@ use crate::refunds::{self, RefundList};
 use crate::state::State;
 use crate::wire::Provider;
 use dto::{CancelPayment, CapturePayment, CreatePayment, PaymentBody, PaymentList, PaymentStatus, Timeline};
+use get::PaymentResponse;
+use qr::{QrFormat, QrResponse};
+
+fn default_format() -> QrFormat {
+    QrFormat::Svg
+}
+
+fn default_size() -> u32 {
+    300
+}
 
 pub struct PaymentsApi {
     pub(crate) state: Arc<State>,
@@ -40,8 +54,12 @@ impl PaymentsApi {
     /// Stores the payment and answers `202`; a worker creates it at the provider. With `Prefer: wait=10` the answer is
     /// held until the provider has answered (`201`) or ten seconds have passed (`202`).
     ///
-    /// Without `payment_method` the payment becomes `requires_action`: confirm it in the payer's browser with
+    /// **Stripe.** Without `payment_method` the payment becomes `requires_action`: confirm it in the payer's browser with
     /// `client_secret`. With it the payment is confirmed at once.
+    ///
+    /// **Swish.** `sek` only. With `swish.payer_alias` the payer's app asks at once; without it `next_action.swish` has the
+    /// link and the QR code that open it. The payer has three minutes (`expires_at`). What Swish cannot do (holding money,
+    /// saved payment methods, subscriptions) is refused with `422` and the code `not_supported_by_provider`.
     #[oai(path = "/api/payments", method = "post", tag = "Tag::Payments", operation_id = "create_payment")]
     async fn create(
         &self,
@@ -55,9 +73,39 @@ impl PaymentsApi {
     }
 
     /// Get a payment
+    ///
+    /// With the `ETag` of an earlier answer in `If-None-Match` and `Prefer: wait=N`, the answer is held until the payment
+    /// is another than that, for N seconds at most (`304`): so a client sees each change as it comes.
     #[oai(path = "/api/payments/:id", method = "get", tag = "Tag::Payments", operation_id = "get_payment")]
-    async fn get(&self, user: User, id: Path<Uuid>) -> Result<Json<PaymentBody>, Problem> {
-        get::get_payment(&self.state, &user.0, id.0).await.map(Json)
+    async fn get(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        /// The version that you have.
+        #[oai(name = "If-None-Match")]
+        known: Header<Option<String>>,
+        /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
+        #[oai(name = "Prefer")]
+        prefer: Header<Option<String>>,
+    ) -> Result<PaymentResponse, Problem> {
+        let wait = prefer::wait(prefer.0.as_deref());
+        get::get_payment(&self.state, &user.0, id.0, known.0.as_deref(), wait).await
+    }
+
+    /// Get a payment's QR code
+    ///
+    /// Of a Swish payment without `swish.payer_alias`, while it is `requires_action`: what the payer points the phone at.
+    #[oai(path = "/api/payments/:id/qr", method = "get", tag = "Tag::Payments", operation_id = "get_payment_qr")]
+    async fn qr(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        #[oai(default = "default_format")] format: Query<QrFormat>,
+        /// The side of the picture, in pixels.
+        #[oai(default = "default_size", validator(minimum(value = "100"), maximum(value = "2000")))]
+        size: Query<u32>,
+    ) -> Result<QrResponse, Problem> {
+        qr::get_payment_qr(&self.state, &user.0, id.0, format.0, size.0).await
     }
 
     /// List payments
@@ -154,7 +202,8 @@ impl PaymentsApi {
         /// The id of the last refund of the page before.
         starting_after: Query<Option<Uuid>>,
     ) -> Result<Json<RefundList>, Problem> {
-        get::get_payment(&self.state, &user.0, id.0).await?;
+        let found = payments::find(&self.state.db, &user.0.id, PaymentId(id.0)).await?;
+        found.ok_or_else(|| Problem::not_found("payment"))?;
         refunds::list::list_refunds(&self.state, &user.0, Some(id.0), limit.0, starting_after.0).await.map(Json)
     }
 

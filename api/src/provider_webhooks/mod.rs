@@ -1,12 +1,18 @@
 //! Where providers report. Verified, stored, acknowledged; understood later, by a worker.
 
 mod stripe;
+mod swish;
 
 use std::sync::Arc;
 
+use poem::Request;
+use poem::http::StatusCode;
 use poem_openapi::param::Header;
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
+use shared::domain::payment::ProviderName;
+use shared::domain::provider_event::EventLabel;
+use shared::store::provider_events;
 
 use crate::Tag;
 use crate::body::RawJson;
@@ -44,5 +50,51 @@ impl ProviderWebhooksApi {
         body: RawJson,
     ) -> Result<Json<Acknowledged>, Problem> {
         stripe::receive(&self.state, signature.0.as_deref(), &body.0).await.map(Json)
+    }
+
+    /// Receive a Swish callback
+    ///
+    /// Answers once the callback is stored. Callbacks are not signed: one is taken if it brings the identifier that only
+    /// Swish was given, and even then it is only a reason to ask Swish. Source: the merchant integration guide.
+    #[oai(
+        path = "/api/webhooks/swish",
+        method = "post",
+        tag = "Tag::ProviderWebhooks",
+        operation_id = "receive_swish_callback"
+    )]
+    async fn receive_swish_callback(
+        &self,
+        request: &Request,
+        /// What Swish was given for this payment or refund. It is in the body too.
+        #[oai(name = "callbackIdentifier")]
+        identifier: Header<Option<String>>,
+        body: RawJson,
+    ) -> Result<Json<Acknowledged>, Problem> {
+        let from = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+        swish::receive(&self.state, identifier.0.as_deref(), from, &body.0).await.map(Json)
+    }
+}
+
+/// Stores a genuine event, once, and rings.
+async fn store(
+    state: &State,
+    provider: ProviderName,
+    label: &EventLabel,
+    body: &[u8],
+) -> Result<Acknowledged, Problem> {
+    match provider_events::receive(&state.db, provider, label, body).await {
+        Ok(stored) => {
+            state.metrics.webhook(provider.as_str(), if stored.is_some() { "stored" } else { "duplicate" });
+            if let Some(job) = stored {
+                state.ringer.ring(job);
+            }
+            Ok(Acknowledged { duplicate: stored.is_none() })
+        }
+        Err(error) => {
+            state.metrics.webhook(provider.as_str(), "failed");
+            // Whatever the reason: it is not stored, so the provider must send it again.
+            tracing::warn!(error = shared::providers::chain(&error), "a webhook could not be stored");
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the event was not stored; send it again"))
+        }
     }
 }

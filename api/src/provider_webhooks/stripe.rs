@@ -4,12 +4,10 @@
 
 use chrono::Utc;
 use poem::http::StatusCode;
-use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
 use shared::providers::stripe::{Event, api_version, verify};
-use shared::store::provider_events;
 
-use super::Acknowledged;
+use super::{Acknowledged, store};
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -30,19 +28,5 @@ pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8])
             "the webhook endpoint has another API version than ours; objects are read again instead of believed"
         );
     }
-    match provider_events::receive(&state.db, provider, &label, body, JobKind::ApplyStripeEvent).await {
-        Ok(stored) => {
-            state.metrics.webhook(provider.as_str(), if stored.is_some() { "stored" } else { "duplicate" });
-            if let Some(job) = stored {
-                state.ringer.ring(job);
-            }
-            Ok(Acknowledged { duplicate: stored.is_none() })
-        }
-        Err(error) => {
-            state.metrics.webhook(provider.as_str(), "failed");
-            // Whatever the reason: it is not stored, so Stripe must send it again.
-            tracing::warn!(error = shared::providers::chain(&error), "a webhook could not be stored");
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the event was not stored; send it again"))
-        }
-    }
+    store(state, provider, &label, body).await
 }

@@ -14,8 +14,9 @@ use super::dto::{CreateSubscription, SubscriptionBody};
 use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::payments::create::check_payment_method;
-use crate::problem::Problem;
+use crate::problem::{FieldError, Problem};
 use crate::state::State;
+use crate::wire::Provider;
 
 pub(super) async fn create_subscription(
     state: &State,
@@ -23,6 +24,10 @@ pub(super) async fn create_subscription(
     wait: Option<Duration>,
     body: CreateSubscription,
 ) -> Result<Created<SubscriptionBody>, Problem> {
+    if body.provider == Provider::Swish {
+        let detail = "Swish has no subscriptions: the payer approves each payment".to_owned();
+        return Err(Problem::not_supported(vec![FieldError { pointer: "/provider".to_owned(), detail }]));
+    }
     let money = body.check().map_err(Problem::invalid)?;
     let txn = state.db.begin().await?;
     if let Some(method) = &body.payment_method {

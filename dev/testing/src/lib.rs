@@ -6,6 +6,7 @@
 pub mod database;
 pub mod processes;
 mod roles;
+pub mod swish;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use shared::domain::job::Lease;
 use shared::providers::stripe::{Stripe, sign};
 use shared::queue::ringer::Ringer;
 use shared::store;
-use simulator::Simulator;
+use simulator::{Simulator, SwishSimulator};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -39,6 +40,7 @@ pub struct TestApp {
     pub redis_url: String,
     pub queue_prefix: String,
     pub simulator: Simulator,
+    pub swish: SwishSimulator,
     pub api_url: String,
     pub context: Arc<Context>,
     http: reqwest::Client,
@@ -114,12 +116,16 @@ impl TestApp {
         let db = store::connect(&database_url, "test", 5).await.expect("the database");
         let stripe = Stripe::new(&simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2))
             .expect("a client");
-        let context = Arc::new(Context::new(db.clone(), stripe, Ringer::deaf()));
+        let swish = swish::start().await;
+        let client = Some(swish::client(&swish, &api_url));
+        let context = Arc::new(Context::new(db.clone(), stripe, client, Ringer::deaf()));
         let config = api::config::Config {
             common: common(&database_url, &redis_url, &queue_prefix),
             listen: "127.0.0.1:0".parse().expect("an address"),
             auth,
             stripe_webhook_secrets: vec![OLD_WEBHOOK_SECRET.into(), WEBHOOK_SECRET.into()],
+            swish_callback_secrets: vec![swish::CALLBACK_SECRET.into()],
+            swish_callback_addresses: Vec::new(),
             body_bytes_max: 65_536,
             webhook_body_bytes_max: 1_048_576,
         };
@@ -136,6 +142,7 @@ impl TestApp {
             redis_url,
             queue_prefix,
             simulator,
+            swish,
             api_url,
             context,
             http: reqwest::Client::new(),
@@ -150,7 +157,8 @@ impl TestApp {
     #[must_use]
     pub fn start_worker(&self) -> RunningWorker {
         let simulator = self.simulator.url();
-        let config = worker::config::Config::parse_from([
+        let mut flags = swish::flags(&self.swish, &self.api_url);
+        let others = [
             "payment-worker",
             "--database-url",
             &self.database_url,
@@ -164,7 +172,9 @@ impl TestApp {
             "sk_test_x",
             "--database-connections-max",
             "8",
-        ]);
+        ];
+        flags.splice(0..0, others.map(str::to_owned));
+        let config = worker::config::Config::parse_from(flags);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(worker::run(config, async {
             let _ = stopped.await;
@@ -241,7 +251,7 @@ impl TestApp {
     pub async fn run_jobs(&self) {
         for _ in 0..2_000 {
             // Deliveries are counted before jobs are: a job that a delivery made is then seen.
-            let under_way = self.simulator.world.deliveries_pending();
+            let under_way = self.simulator.world.deliveries_pending() + self.swish.world.deliveries_pending();
             let due = self.due_jobs().await;
             if due.is_empty() && under_way == 0 {
                 return;
@@ -266,7 +276,7 @@ impl TestApp {
         self.query(text).await.iter().map(|row| JobId(row.try_get("", "id").expect("an id"))).collect()
     }
 
-    /// Lets time pass for jobs: waiting ones are due, leases and rings have run out.
+    /// Lets time pass for jobs but polls: waiting ones are due, leases and rings have run out.
     ///
     /// # Panics
     /// The database fails.
@@ -274,19 +284,20 @@ impl TestApp {
         self.execute(
             "UPDATE jobs SET run_at = least(run_at, now()), rung_until = NULL,
              leased_until = CASE WHEN leased_until IS NOT NULL THEN now() - interval '1 second' END
-             WHERE state IN ('queued', 'running')",
+             WHERE state IN ('queued', 'running') AND kind <> 'poll_swish'",
         )
         .await;
     }
 
-    /// Runs jobs and lets time pass until nothing is left to do.
+    /// Runs jobs and lets time pass until nothing but polls is left to do.
     ///
     /// # Panics
     /// There is no end to it.
     pub async fn settle(&self) {
         for _ in 0..100 {
             self.run_jobs().await;
-            if self.count("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')").await == 0 {
+            let left = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND kind <> 'poll_swish'";
+            if self.count(left).await == 0 {
                 return;
             }
             self.pass_time().await;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::ids::JobId;
+use super::payment::ProviderName;
 
 names! {
     /// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
     Lane {
         /// Calls to providers that a user waits for.
         Payments = "payments",
-        /// Events that providers sent us.
+        /// What providers tell us, and what we ask them in case they did not.
         Webhooks = "webhooks",
     }
 }
@@ -44,10 +45,23 @@ names! {
         ChangeDispute = "change_dispute",
         /// Subject: a provider event. Applies it to what it is about.
         ApplyStripeEvent = "apply_stripe_event",
+        /// Subject: a provider event. Reads what it is about at Swish.
+        ApplySwishCallback = "apply_swish_callback",
+        /// Subject: a payment or a refund at Swish. Reads it until it has ended.
+        PollSwish = "poll_swish",
     }
 }
 
 impl JobKind {
+    /// The job that a provider's event makes.
+    #[must_use]
+    pub fn for_event_of(provider: ProviderName) -> Self {
+        match provider {
+            ProviderName::Stripe => Self::ApplyStripeEvent,
+            ProviderName::Swish => Self::ApplySwishCallback,
+        }
+    }
+
     #[must_use]
     pub fn lane(self) -> Lane {
         match self {
@@ -60,7 +74,7 @@ impl JobKind {
             | Self::UpdateCustomer
             | Self::RemovePaymentMethod
             | Self::ChangeDispute => Lane::Payments,
-            Self::ApplyStripeEvent => Lane::Webhooks,
+            Self::ApplyStripeEvent | Self::ApplySwishCallback | Self::PollSwish => Lane::Webhooks,
         }
     }
 }

@@ -49,6 +49,7 @@ pub mod refund;
 pub mod saved_payment_method;
 pub mod setup;
 pub mod subscription;
+pub mod swish;
 pub mod text_rules;
 pub mod timeline;
 pub mod transitions;

@@ -13,12 +13,24 @@ use super::evidence::{Evidence, Failure, IllegalTransition, same_object};
 use super::ids::{CustomerId, PaymentId, SubscriptionId, UserId};
 use super::money::Money;
 use super::operation::{NotPossible, Operation};
+use super::swish::SwishDetails;
 use super::transitions::{Movement, Transitions, movement};
 
 names! {
     /// The providers that move the money.
-    ProviderName { Stripe = "stripe" }
+    ProviderName { Stripe = "stripe", Swish = "swish" }
 }
+impl ProviderName {
+    /// As people write it.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Stripe => "Stripe",
+            Self::Swish => "Swish",
+        }
+    }
+}
+
 names! {
     PaymentStatus {
         /// Accepted; the provider has not answered yet.
@@ -120,6 +132,9 @@ pub struct Payment {
     /// The payer is not there: a saved payment method is charged.
     pub off_session: bool,
     pub return_url: Option<String>,
+    /// Set where Swish is the provider.
+    pub swish: Option<SwishDetails>,
+    /// What the payer's device pays with: Stripe's client secret, Swish's token.
     pub client_secret: Option<SecretString>,
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
@@ -131,7 +146,7 @@ pub struct Payment {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub completed_at: Option<DateTime<Utc>>,
-    /// Until when the money is held.
+    /// Until when the money is held, or the payer can pay.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -148,6 +163,10 @@ pub struct ProviderPayment {
     pub client_secret: Option<SecretString>,
     pub next_action: Option<serde_json::Value>,
     pub failure: Option<Failure>,
+    /// The provider itself does not know whether the money moved.
+    pub outcome_unknown: bool,
+    /// What Swish shows besides.
+    pub swish: Option<SwishDetails>,
     pub expires_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
 }
@@ -212,9 +231,14 @@ impl Payment {
         next.client_secret = seen.client_secret.or(next.client_secret);
         next.next_action = seen.next_action;
         next.failure = seen.failure;
-        next.outcome_unknown_since = None;
-        next.expires_at =
-            if seen.status == PaymentStatus::RequiresCapture { seen.expires_at.or(self.expires_at) } else { None };
+        next.outcome_unknown_since = if seen.outcome_unknown { self.outcome_unknown_since.or(Some(now)) } else { None };
+        if let (Some(ours), Some(theirs)) = (&self.swish, &seen.swish) {
+            next.swish = Some(ours.with(theirs));
+        }
+        next.expires_at = match seen.status {
+            PaymentStatus::RequiresCapture | PaymentStatus::RequiresAction => seen.expires_at.or(self.expires_at),
+            _ => None,
+        };
         next.completed_at = if seen.status.is_final() { self.completed_at.or(Some(now)) } else { None };
         Ok(next)
     }
@@ -282,6 +306,7 @@ impl Payment {
             || self.failure != other.failure
             || self.last_operation != other.last_operation
             || self.outcome_unknown_since != other.outcome_unknown_since
+            || self.swish != other.swish
             || self.expires_at != other.expires_at
     }
 }

@@ -74,6 +74,8 @@ pub struct ProviderRefund {
     pub money: Money,
     pub reason: Option<String>,
     pub failure: Option<Failure>,
+    /// The provider itself does not know whether the money moved.
+    pub outcome_unknown: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -122,7 +124,7 @@ impl Refund {
         next.provider_refund_id = Some(seen.id);
         next.status = seen.status;
         next.failure = seen.failure;
-        next.outcome_unknown_since = None;
+        next.outcome_unknown_since = if seen.outcome_unknown { self.outcome_unknown_since.or(Some(now)) } else { None };
         next.completed_at = match seen.status {
             RefundStatus::Succeeded | RefundStatus::Failed | RefundStatus::Canceled => {
                 if from == seen.status {

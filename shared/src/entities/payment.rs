@@ -28,6 +28,8 @@ pub struct Model {
     pub payment_method: Option<String>,
     pub off_session: bool,
     pub return_url: Option<String>,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub swish: Option<Json>,
     pub client_secret: Option<String>,
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub next_action: Option<Json>,
@@ -87,6 +89,7 @@ impl TryFrom<Model> for Payment {
             payment_method: row.payment_method,
             off_session: row.off_session,
             return_url: row.return_url,
+            swish: row.swish.map(serde_json::from_value).transpose().map_err(|_| odd("swish"))?,
             client_secret: row.client_secret.map(Into::into),
             next_action: row.next_action,
             failure: row.failure.map(serde_json::from_value).transpose().map_err(|_| odd("failure"))?,

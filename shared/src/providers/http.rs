@@ -7,6 +7,11 @@ use std::time::Duration;
 /// # Errors
 /// The TLS stack could not be set up.
 pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
+    builder(timeout).build()
+}
+
+/// The same, where more is to be set.
+pub(super) fn builder(timeout: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .timeout(timeout)
         .connect_timeout(timeout.min(Duration::from_secs(5)))
@@ -14,5 +19,4 @@ pub fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
         .pool_idle_timeout(Duration::from_secs(50))
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!("payment-service/", env!("CARGO_PKG_VERSION")))
-        .build()
 }

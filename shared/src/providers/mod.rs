@@ -8,6 +8,7 @@ use crate::domain::evidence::Failure;
 
 pub mod http;
 pub mod stripe;
+pub mod swish;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -64,6 +65,8 @@ pub enum CallError {
     Transport(#[source] reqwest::Error),
     #[error("status {status}, code {code}, request {}", request_id.as_deref().unwrap_or("unknown"))]
     Status { status: u16, code: String, request_id: Option<String> },
+    #[error("{0} is not configured here")]
+    NotConfigured(&'static str),
     #[error("an answer that cannot be read: {0}")]
     Unreadable(String),
 }

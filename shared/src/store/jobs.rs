@@ -62,6 +62,33 @@ pub async fn enqueue_as(
     Ok(Enqueued { id, lane: kind.lane() })
 }
 
+/// Adds a job that is due after `delay`. The relay rings.
+///
+/// # Errors
+/// The database's own.
+pub async fn enqueue_later(
+    conn: &impl ConnectionTrait,
+    kind: JobKind,
+    subject_id: Uuid,
+    delay: Duration,
+) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- jobs::enqueue_later
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, run_at)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+        [
+            JobId::generate().0.into(),
+            kind.lane().as_str().into(),
+            kind.as_str().into(),
+            subject_id.into(),
+            MAX_ATTEMPTS.into(),
+            seconds(delay),
+        ],
+    ))
+    .await
+    .map(drop)
+}
+
 /// Takes the right to work on a job that is due, or whose last worker went silent.
 /// `None`: nothing to do, somebody else has it or it is finished.
 ///

@@ -211,6 +211,7 @@ fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
         payment_method: Set(payment.payment_method.clone()),
         off_session: Set(payment.off_session),
         return_url: Set(payment.return_url.clone()),
+        swish: Set(json_or_null(payment.swish.as_ref())?),
         client_secret: Set(payment.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())),
         next_action: Set(payment.next_action.clone()),
         failure: Set(json_or_null(payment.failure.as_ref())?),

@@ -6,7 +6,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::jobs::{self, Enqueued, RING_TTL};
+use super::jobs::{Enqueued, RING_TTL};
 use super::{all, seconds, sql};
 use crate::domain::ids::{JobId, ProviderEventId};
 use crate::domain::job::{JobKind, MAX_ATTEMPTS};
@@ -23,8 +23,8 @@ pub async fn receive(
     provider: ProviderName,
     label: &EventLabel,
     body: &[u8],
-    kind: JobKind,
 ) -> Result<Option<Enqueued>, DbErr> {
+    let kind = JobKind::for_event_of(provider);
     let job_id = JobId::generate();
     let done = conn
         .execute_raw(sql(
@@ -99,7 +99,7 @@ pub async fn lock_object(conn: &impl ConnectionTrait, object_id: &str) -> Result
 /// # Errors
 /// The database's own.
 pub async fn reopen(conn: &impl ConnectionTrait, object_id: &str) -> Result<u64, DbErr> {
-    enqueue_again(conn, "outcome = 'ignored' AND object_id = $4", object_id.into()).await
+    enqueue_again(conn, "outcome = 'ignored' AND object_id = $5", object_id.into()).await
 }
 
 /// Which events are listed or replayed. What is `None` does not matter.
@@ -130,22 +130,12 @@ pub async fn list(
     all(query.order_by_desc(provider_event::Column::Id).limit(limit).all(conn).await?)
 }
 
-/// Has an event applied again. `None`: there is no such event.
+/// Has an event applied again. Whether there is such an event. The relay rings.
 ///
 /// # Errors
 /// The database's own.
-pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Option<Enqueued>, DbErr> {
-    let cleared = conn
-        .execute_raw(sql(
-            "-- provider_events::replay
-             UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE id = $1",
-            [id.0.into()],
-        ))
-        .await?;
-    if cleared.rows_affected() == 0 {
-        return Ok(None);
-    }
-    jobs::enqueue(conn, JobKind::ApplyStripeEvent, id.0).await.map(Some)
+pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<bool, DbErr> {
+    Ok(enqueue_again(conn, "id = $5", id.0.into()).await? == 1)
 }
 
 /// Has events applied again, oldest first, at most `limit`. Gives how many. The relay rings.
@@ -155,20 +145,22 @@ pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<
 pub async fn replay_range(conn: &impl ConnectionTrait, filter: &EventFilter, limit: u64) -> Result<u64, DbErr> {
     let chosen = filtered(filter).order_by_asc(provider_event::Column::Id).limit(limit).all(conn).await?;
     let ids: Vec<Uuid> = chosen.iter().map(|event| event.id).collect();
-    enqueue_again(conn, "id = ANY($4)", ids.into()).await
+    enqueue_again(conn, "id = ANY($5)", ids.into()).await
 }
 
-/// Clears what became of the events that `condition` chooses by the value `$4`, and makes a job for each.
+/// Clears what became of the events that `condition` chooses by the value `$5`, and makes a job for each.
 async fn enqueue_again(conn: &impl ConnectionTrait, condition: &str, value: sea_orm::Value) -> Result<u64, DbErr> {
-    let kind = JobKind::ApplyStripeEvent;
+    let [stripe, swish] = [ProviderName::Stripe, ProviderName::Swish].map(JobKind::for_event_of);
     let text = format!(
         "-- provider_events::enqueue_again
          WITH again AS (
-             UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE {condition} RETURNING id)
+             UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE {condition}
+             RETURNING id, provider)
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
-         SELECT gen_random_uuid(), $1, $2, again.id, $3 FROM again"
+         SELECT gen_random_uuid(), $1, CASE again.provider WHEN 'swish' THEN $3 ELSE $2 END, again.id, $4 FROM again"
     );
-    let values = [kind.lane().as_str().into(), kind.as_str().into(), MAX_ATTEMPTS.into(), value];
+    let values =
+        [stripe.lane().as_str().into(), stripe.as_str().into(), swish.as_str().into(), MAX_ATTEMPTS.into(), value];
     Ok(conn.execute_raw(sql(&text, values)).await?.rows_affected())
 }
 

@@ -1,4 +1,4 @@
-//! `change_payment`: captures or cancels a payment at Stripe, as its last operation wants.
+//! `change_payment`: captures or cancels a payment at its provider, as its last operation wants.
 //!
 //! If we crash: see [`crate::change`].
 
@@ -8,7 +8,7 @@ use shared::domain::evidence::{Evidence, Failure};
 use shared::domain::ids::PaymentId;
 use shared::domain::job::Lease;
 use shared::domain::operation::Operation;
-use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderPayment};
+use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderName, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
 use shared::domain::transitions::Transitions as _;
 use shared::store::attempts::{self, Attempt};
@@ -62,6 +62,9 @@ impl Job for ChangePayment {
     }
 
     async fn call(context: &Context, prepared: &Prepared) -> Changed<ProviderPayment> {
+        if prepared.payment.provider == ProviderName::Swish {
+            return cancel_at_swish(context, prepared).await;
+        }
         let (id, key) = (prepared.provider_payment_id.as_str(), prepared.attempt.id.to_string());
         let read = context.stripe.fetch_payment(id);
         match &prepared.operation.wanted {
@@ -104,6 +107,17 @@ impl Job for ChangePayment {
         let request_id = outcome.request_id.as_deref();
         attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
         Ok(Recorded { ending, changed: vec![before.id.0] })
+    }
+}
+
+/// There is nothing else that Swish can do: it takes all of the money when the payer approves.
+async fn cancel_at_swish(context: &Context, prepared: &Prepared) -> Changed<ProviderPayment> {
+    match context.swish() {
+        Ok(swish) => {
+            let id = prepared.provider_payment_id.as_str();
+            carry_out(&prepared.attempt, swish.cancel_payment(id), swish.fetch_payment(id), canceled).await
+        }
+        Err(error) => Changed::open(None, error),
     }
 }
 

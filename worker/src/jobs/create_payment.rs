@@ -1,4 +1,4 @@
-//! `create_payment`: creates a payment at Stripe, and its customer if the user has none there yet.
+//! `create_payment`: creates a payment at its provider; at Stripe also its customer, if the user has none there yet.
 //!
 //! If we crash: see [`crate::creation`].
 
@@ -6,7 +6,7 @@ use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::Evidence;
 use shared::domain::ids::{CustomerId, PaymentId};
-use shared::domain::payment::{Payment, PaymentStatus, ProviderPayment};
+use shared::domain::payment::{Payment, PaymentStatus, ProviderName, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
 use shared::providers::ProviderError;
 use shared::providers::stripe::{Answer, NewPayment};
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
+use crate::swish;
 
 pub struct CreatePayment;
 
@@ -30,8 +31,16 @@ impl Creation for CreatePayment {
         Ok((payment.status == PaymentStatus::Pending).then_some(payment))
     }
 
+    fn provider(payment: &Payment) -> ProviderName {
+        payment.provider
+    }
+
+    fn is_void(payment: &Payment, seen: &ProviderPayment) -> bool {
+        swish::is_void(payment, seen)
+    }
+
     fn customer(payment: &Payment) -> Option<CustomerId> {
-        Some(payment.customer_id)
+        (payment.provider == ProviderName::Stripe).then_some(payment.customer_id)
     }
 
     async fn send(
@@ -40,25 +49,34 @@ impl Creation for CreatePayment {
         stripe_customer_id: &str,
         key: &str,
     ) -> Result<Answer<ProviderPayment>, ProviderError> {
-        let new = NewPayment { payment, stripe_customer_id, idempotency_key: key.to_owned() };
-        context.stripe.create_payment(&new).await
+        match payment.provider {
+            ProviderName::Stripe => {
+                let new = NewPayment { payment, stripe_customer_id, idempotency_key: key.to_owned() };
+                context.stripe.create_payment(&new).await
+            }
+            ProviderName::Swish => swish::create_payment(context, payment, key).await,
+        }
     }
 
     async fn find(
         context: &Context,
         payment: &Payment,
         stripe_customer_id: &str,
+        key: &str,
     ) -> Result<Option<ProviderPayment>, ProviderError> {
-        context.stripe.find_payment(stripe_customer_id, payment.id).await
+        match payment.provider {
+            ProviderName::Stripe => context.stripe.find_payment(stripe_customer_id, payment.id).await,
+            ProviderName::Swish => swish::find_payment(context, payment, key).await,
+        }
     }
 
     fn describe(seen: &ProviderPayment) -> String {
         match &seen.failure {
             Some(failure) => {
                 let reason = failure.decline_code.as_deref().unwrap_or(&failure.code);
-                format!("Stripe declined {}: {reason}", seen.id)
+                format!("declined {}: {reason}", seen.id)
             }
-            None => format!("Stripe made {}: {}", seen.id, seen.status.as_str()),
+            None => format!("made {}: {}", seen.id, seen.status.as_str()),
         }
     }
 
@@ -81,6 +99,9 @@ impl Creation for CreatePayment {
         payments::add_step(txn, before.id, &step).await?;
         let known = after.provider_payment_id.as_deref();
         known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
+        if (after.provider, &before.provider_payment_id) == (ProviderName::Swish, &None) && known.is_some() {
+            swish::poll_from_now_on(txn, after.id.0).await?;
+        }
         Ok(vec![before.id.0])
     }
 }

@@ -1,4 +1,4 @@
-//! `create_refund`: gives money back at Stripe.
+//! `create_refund`: gives money back at the payment's provider.
 //!
 //! If we crash: see [`crate::creation`]. The amount is set aside in Postgres from the request on, until the refund
 //! has failed for certain.
@@ -7,17 +7,19 @@ use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::Evidence;
 use shared::domain::ids::{CustomerId, RefundId};
-use shared::domain::payment::Payment;
+use shared::domain::payment::{Payment, ProviderName};
 use shared::domain::refund::{ProviderRefund, Refund, RefundStatus};
 use shared::domain::timeline::{Actor, Step};
 use shared::providers::ProviderError;
 use shared::providers::stripe::Answer;
+use shared::providers::swish::instruction;
 use shared::store::{Saved, payments, refunds};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::creation::Creation;
+use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
+use crate::swish::poll_from_now_on;
 
 pub struct CreateRefund;
 
@@ -46,6 +48,10 @@ impl Creation for CreateRefund {
         Ok(Some(Subject { refund, payment }))
     }
 
+    fn provider(subject: &Subject) -> ProviderName {
+        subject.refund.provider
+    }
+
     fn customer(_: &Subject) -> Option<CustomerId> {
         None
     }
@@ -56,15 +62,28 @@ impl Creation for CreateRefund {
         _: &str,
         key: &str,
     ) -> Result<Answer<ProviderRefund>, ProviderError> {
-        context.stripe.create_refund(&subject.refund, subject.provider_payment_id(), key).await
+        match subject.refund.provider {
+            ProviderName::Stripe => {
+                context.stripe.create_refund(&subject.refund, subject.provider_payment_id(), key).await
+            }
+            ProviderName::Swish => context.swish()?.create_refund(&subject.refund, &subject.payment, key).await,
+        }
     }
 
-    async fn find(context: &Context, subject: &Subject, _: &str) -> Result<Option<ProviderRefund>, ProviderError> {
-        context.stripe.find_refund(subject.provider_payment_id(), subject.refund.id).await
+    async fn find(
+        context: &Context,
+        subject: &Subject,
+        _: &str,
+        key: &str,
+    ) -> Result<Option<ProviderRefund>, ProviderError> {
+        match subject.refund.provider {
+            ProviderName::Stripe => context.stripe.find_refund(subject.provider_payment_id(), subject.refund.id).await,
+            ProviderName::Swish => context.swish()?.fetch_refund(&instruction(key)).await,
+        }
     }
 
     fn describe(seen: &ProviderRefund) -> String {
-        format!("Stripe made {}: {}", seen.id, seen.status.as_str())
+        format!("made {}: {}", seen.id, seen.status.as_str())
     }
 
     async fn apply(
@@ -84,6 +103,11 @@ impl Creation for CreateRefund {
         let (cause, detail) = (Self::NAME.to_owned(), format!("refund {}: {detail}", before.id));
         let step = Step { status: subject.payment.status, actor: Actor::Job, cause, detail };
         payments::add_step(txn, before.payment_id, &step).await?;
+        let known = after.provider_refund_id.as_deref();
+        known_from_now_on(txn, before.provider_refund_id.as_deref(), known).await?;
+        if (after.provider, &before.provider_refund_id) == (ProviderName::Swish, &None) && known.is_some() {
+            poll_from_now_on(txn, after.id.0).await?;
+        }
         Ok(vec![before.id.0, before.payment_id.0])
     }
 }

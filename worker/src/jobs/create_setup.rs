@@ -44,12 +44,13 @@ impl Creation for CreateSetup {
         context: &Context,
         setup: &Setup,
         stripe_customer_id: &str,
+        _: &str,
     ) -> Result<Option<ProviderSetup>, ProviderError> {
         context.stripe.find_setup(stripe_customer_id, setup.id).await
     }
 
     fn describe(seen: &ProviderSetup) -> String {
-        format!("Stripe made {}: {}", seen.id, seen.status.as_str())
+        format!("made {}: {}", seen.id, seen.status.as_str())
     }
 
     async fn apply(

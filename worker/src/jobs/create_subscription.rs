@@ -54,12 +54,13 @@ impl Creation for CreateSubscription {
         context: &Context,
         subscription: &Subscription,
         stripe_customer_id: &str,
+        _: &str,
     ) -> Result<Option<ProviderSubscription>, ProviderError> {
         context.stripe.find_subscription(stripe_customer_id, subscription.id).await
     }
 
     fn describe(seen: &ProviderSubscription) -> String {
-        format!("Stripe made {}: {}", seen.id, seen.status.as_str())
+        format!("made {}: {}", seen.id, seen.status.as_str())
     }
 
     async fn apply(

@@ -2,4 +2,5 @@
 
 pub mod relay;
 pub mod renew_leases;
+pub mod renew_swish_certificate;
 pub mod sweep_redis;

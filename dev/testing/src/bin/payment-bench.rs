@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use rand::RngExt as _;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
-use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
 use shared::domain::provider_event::EventLabel;
 use shared::queue::Names;
@@ -53,8 +52,7 @@ async fn pickup(jobs: usize) -> anyhow::Result<()> {
         let id = format!("evt_{n}");
         let body = br#"{"object":"event","type":"bench"}"#;
         let label = EventLabel { provider_event_id: id.clone(), event_type: None, api_version: None };
-        let job =
-            provider_events::receive(&app.db, ProviderName::Stripe, &label, body, JobKind::ApplyStripeEvent).await?;
+        let job = provider_events::receive(&app.db, ProviderName::Stripe, &label, body).await?;
         let now = Utc::now();
         ringer.ring(job.ok_or_else(|| anyhow::anyhow!("a duplicate"))?);
         if n >= 50 {

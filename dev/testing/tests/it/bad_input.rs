@@ -56,7 +56,8 @@ async fn each_bad_body_names_its_field_and_changes_nothing() {
 #[tokio::test]
 async fn all_bad_fields_are_named_at_once() {
     let app = TestApp::start().await;
-    let body = payment_body(json!({ "amount": -1, "currency": "nope", "description": "\u{1}", "metadata": { "": "x" } }));
+    let body =
+        payment_body(json!({ "amount": -1, "currency": "nope", "description": "\u{1}", "metadata": { "": "x" } }));
     let problem = app.call(Method::POST, "/api/payments", "anna", Some(body)).await.json();
     assert_eq!(problem["errors"].as_array().expect("errors").len(), 4, "{problem}");
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod bad_input;
 mod captures;
+mod conformance;
 mod crash_points;
 mod create_payment;
 mod customers;
@@ -18,3 +19,4 @@ mod refunds;
 mod repository;
 mod stripe_webhooks;
 mod subscriptions;
+mod swish;

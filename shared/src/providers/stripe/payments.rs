@@ -253,6 +253,8 @@ pub(super) fn read(intent: &Value) -> Result<ProviderPayment, ProviderError> {
         client_secret: text(intent, "client_secret").map(SecretString::from),
         next_action: next_action(intent),
         failure: if status == PaymentStatus::Failed { failure } else { None },
+        outcome_unknown: false,
+        swish: None,
         // The charge is only there whole where it was asked for.
         expires_at: intent
             .pointer("/latest_charge/payment_method_details/card/capture_before")

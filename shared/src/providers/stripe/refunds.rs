@@ -80,6 +80,7 @@ fn read(refund: &Value) -> Result<ProviderRefund, ProviderError> {
             code: reason,
             decline_code: None,
         }),
+        outcome_unknown: false,
         created_at: time(refund, "created").unwrap_or_default(),
         id,
     })

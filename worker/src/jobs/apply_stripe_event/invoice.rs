@@ -86,6 +86,7 @@ fn payment_of(subscription: &Subscription, seen: ProviderPayment) -> Result<Paym
     let now = Utc::now();
     let seconds = u64::try_from(seen.created_at.timestamp()).unwrap_or_default();
     let payment = Payment {
+        swish: None,
         // By Stripe's time: the newest is the latest, in whatever order events come.
         id: PaymentId(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, 0))),
         user_id: subscription.user_id.clone(),

@@ -1,0 +1,87 @@
+//! `apply_swish_callback`: a callback of Swish's is a reason to ask Swish, and is not believed in anything.
+//!
+//! One about an object that is not ours (yet) is put aside under its id and taken up again when it is.
+//!
+//! If we crash: nothing is written before the last commit, and reading again does no harm.
+
+use sea_orm::DatabaseTransaction;
+use shared::domain::ids::ProviderEventId;
+use shared::domain::job::Lease;
+use shared::domain::provider_event::{EventOutcome, ProviderEvent};
+use shared::domain::timeline::Actor;
+use shared::providers::ProviderError;
+use shared::providers::swish::callback::Callback;
+use shared::store::jobs::Ending;
+use shared::store::provider_events;
+
+use crate::context::Context;
+use crate::creation::retry;
+use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
+use crate::swish::{Seen, Target};
+
+pub struct ApplySwishCallback;
+
+pub struct Prepared {
+    event: ProviderEvent,
+    target: Target,
+}
+
+impl Job for ApplySwishCallback {
+    type Prepared = Prepared;
+    type Outcome = Result<Seen, ProviderError>;
+
+    async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
+        let id = ProviderEventId(lease.subject_id);
+        let event = provider_events::find(txn, id).await?.ok_or(JobError::SubjectGone)?;
+        let instruction = match Callback::parse(&event.body) {
+            Ok(callback) => callback.id,
+            Err(unreadable) => {
+                let detail = unreadable.to_string();
+                provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
+                return Ok(Preparation::Done);
+            }
+        };
+        let mut target = Target::find_by_instruction(txn, &instruction).await?;
+        if target.is_none() {
+            // Whoever is making it ours at this moment is waited for; then it is looked for again.
+            provider_events::lock_object(txn, &instruction).await?;
+            target = Target::find_by_instruction(txn, &instruction).await?;
+        }
+        match target {
+            Some(target) => Ok(Preparation::Ready(Prepared { event, target })),
+            None => {
+                let detail = format!("{instruction} is not ours");
+                provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&instruction)).await?;
+                Ok(Preparation::Done)
+            }
+        }
+    }
+
+    async fn call(context: &Context, prepared: &Prepared) -> Self::Outcome {
+        prepared.target.fetch(context).await
+    }
+
+    async fn record(
+        txn: &DatabaseTransaction,
+        lease: &Lease,
+        prepared: Prepared,
+        outcome: Self::Outcome,
+    ) -> Result<Recorded, JobError> {
+        let Prepared { event, target } = prepared;
+        let seen = match outcome {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Recorded { ending: retry(lease, &error), changed: Vec::new() }),
+        };
+        match target.record(txn, seen, Actor::Webhook, &event.provider_event_id).await? {
+            Some(changed) => {
+                let detail = event.event_type.as_deref().unwrap_or_default();
+                provider_events::settle(txn, event.id, EventOutcome::Applied, detail, None).await?;
+                Ok(Recorded { ending: Ending::Done, changed })
+            }
+            None => {
+                let error = "Swish does not show what its callback is about".to_owned();
+                Ok(Recorded { ending: Ending::Retry { delay: retry_delay(lease), error }, changed: Vec::new() })
+            }
+        }
+    }
+}
