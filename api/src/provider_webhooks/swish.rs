@@ -39,3 +39,24 @@ fn refused(state: &State, status: StatusCode, code: &str, detail: &str) -> Probl
     tracing::warn!(code, detail, "a callback was refused");
     Problem::new(status, code, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn callbacks_come_from_the_networks_that_are_named() {
+        let mut state = Arc::into_inner(State::for_document()).expect("the only handle");
+        let refusal = async |state: &State, from: &str| {
+            let refused = receive(state, None, from.parse().ok(), b"{}").await.expect_err("no callback");
+            refused.code
+        };
+        assert_eq!(refusal(&state, "192.0.2.1").await, "invalid_callback", "any address, where none is named");
+        state.swish_callback_addresses = vec!["213.132.115.94/32".parse().expect("a network")];
+        assert_eq!(refusal(&state, "213.132.115.94").await, "invalid_callback");
+        assert_eq!(refusal(&state, "213.132.115.95").await, "forbidden_address");
+        assert_eq!(refusal(&state, "none").await, "forbidden_address");
+    }
+}

@@ -16,6 +16,7 @@ use crate::places::{check_port, dev_dir, free_port, kept_secret, own_program, wr
 use crate::postgres::{Cluster, Durability};
 use crate::process::{Keep, Kept, Starts};
 use crate::redis::Redis;
+use crate::swish::SimulatedSwish;
 use crate::tokens::token;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -51,7 +52,9 @@ struct Addresses {
     api: String,
     database: String,
     redis: String,
+    /// None: the real Stripe.
     simulator: Option<String>,
+    swish: SimulatedSwish,
     jwt_secret: String,
     webhook_secret: String,
 }
@@ -154,24 +157,30 @@ async fn start(stack: &mut Stack, options: &Options) -> Result<Addresses> {
         (Some(secret), Some(_)) => secret.clone(),
         _ => format!("whsec_{}", kept_secret(&dir.join("stripe-webhook.secret"))?),
     };
-    let simulator = if options.stripe_api_key.is_some() {
-        None
-    } else {
-        let (program, port) = (own_program("payment-simulator")?, free_port()?);
-        let (hook, secret) = (format!("{api}/api/webhooks/stripe"), webhook_secret.clone());
-        // Our database remembers Stripe's objects: so must what plays Stripe.
-        let state_file = dir.join("simulator.json");
-        stack.keep("simulator", Signal::SIGTERM, move || {
-            let mut command = Command::new(&program);
-            command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--webhook-url").arg(&hook);
-            command.env("SIMULATOR_WEBHOOK_SECRET", &secret).env("SIMULATOR_STATE_FILE", &state_file);
-            command
-        })?;
-        Some(format!("http://127.0.0.1:{port}"))
-    };
-    let addresses = Addresses { api, database, redis, simulator, jwt_secret, webhook_secret };
+    let swish = SimulatedSwish::prepare(&dir)?;
+    let port = start_simulator(stack, &api, &webhook_secret, &swish).await?;
+    let simulator = options.stripe_api_key.is_none().then(|| format!("http://127.0.0.1:{port}"));
+    let addresses = Addresses { api, database, redis, simulator, swish, jwt_secret, webhook_secret };
     start_service(stack, options, &addresses)?;
     Ok(addresses)
+}
+
+/// One program plays both providers. With the real Stripe only its Swish is used. Gives the port of its Stripe.
+async fn start_simulator(stack: &mut Stack, api: &str, webhook_secret: &str, swish: &SimulatedSwish) -> Result<u16> {
+    let (program, port) = (own_program("payment-simulator")?, free_port()?);
+    let (hook, secret) = (format!("{api}/api/webhooks/stripe"), webhook_secret.to_owned());
+    // Our database remembers Stripe's objects: so must what plays Stripe.
+    let state_file = stack.dir.join("simulator.json");
+    let plays_swish = swish.clone();
+    stack.keep("simulator", Signal::SIGTERM, move || {
+        let mut command = Command::new(&program);
+        command.arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--webhook-url").arg(&hook);
+        command.env("SIMULATOR_WEBHOOK_SECRET", &secret).env("SIMULATOR_STATE_FILE", &state_file);
+        plays_swish.configure(&mut command);
+        command
+    })?;
+    swish.ready().await?;
+    Ok(port)
 }
 
 /// The service itself: the binaries that run in production, configured as there.
@@ -188,6 +197,7 @@ fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) ->
         ("JWT_DEVELOPMENT_SECRET", addresses.jwt_secret.clone()),
         ("STRIPE_WEBHOOK_SECRETS", addresses.webhook_secret.clone()),
     ];
+    environment.extend(addresses.swish.environment(&addresses.api));
     match (&options.stripe_api_key, &addresses.simulator) {
         (Some(key), _) => environment.push(("STRIPE_API_KEY", key.clone())),
         (None, Some(url)) => {
@@ -202,7 +212,10 @@ fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) ->
     }
     // The API is stopped before the workers: it is kept last.
     for (name, program) in programs.into_iter().rev() {
-        let environment = environment.clone();
+        let mut environment = environment.clone();
+        if name.starts_with("worker-") {
+            environment.push(("WORKER_LISTEN", format!("127.0.0.1:{}", free_port()?)));
+        }
         stack.keep(&name, Signal::SIGTERM, move || {
             let mut command = Command::new(&program);
             command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -248,6 +261,11 @@ fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u
         "other_token": token(&addresses.jwt_secret, "user-2", "user")?,
         "admin_token": token(&addresses.jwt_secret, "admin-1", "admin")?,
         "stripe_simulator_url": addresses.simulator,
+        "swish_simulator_url": addresses.swish.url(),
+        "swish_control_url": addresses.swish.control_url(),
+        "swish_ca": addresses.swish.file("ca.pem"),
+        "swish_certificate": addresses.swish.file("merchant.pem"),
+        "swish_certificate_key": addresses.swish.file("merchant.key"),
         "database_url": addresses.database,
         "redis_url": addresses.redis,
         "stripe_webhook_secret": addresses.webhook_secret,
@@ -275,6 +293,7 @@ fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result
              stripe listen --forward-to {api}/api/webhooks/stripe"
         ),
     }
+    say!("  Swish        simulated; the payer's phone is {}", addresses.swish.control_url());
     say!("  logs         .dev/logs, addresses and tokens for scripts: .dev/stack.json");
     say!("  token        {token}\n");
     if options.workers == 0 {

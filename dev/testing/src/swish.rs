@@ -8,7 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::providers::swish::certificate::CertificateFiles;
 use shared::providers::swish::{Settings, Swish};
+use shared::queue::ringer::Ringer;
 use simulator::{SwishConfig, SwishSimulator};
+
+use worker::context::Context;
 
 use crate::{Answer, TestApp};
 
@@ -106,6 +109,13 @@ impl TestApp {
         let answer = self.call(Method::POST, "/api/payments", "anna", Some(swish_body(more))).await;
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.json()["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// A worker's context with another client of Swish's.
+    #[must_use]
+    pub fn context_with(&self, swish: Swish) -> Context {
+        let stripe = self.context.stripe.clone();
+        Context::new(self.db.clone(), stripe, Some(swish), Ringer::deaf())
     }
 
     /// Swish's id of the payment.

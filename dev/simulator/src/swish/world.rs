@@ -262,6 +262,11 @@ impl SwishWorld {
         })
     }
 
+    /// How long refunds and failures by message take from now on, in milliseconds.
+    pub fn set_settle(&self, after_ms: u32) {
+        self.lock().settings.settle_ms = after_ms.into();
+    }
+
     /// Requests that come from now on are paid by themselves after so long. `None`: a payer must.
     pub fn set_auto_pay(&self, after_ms: Option<u64>) {
         self.lock().auto_pay_ms = after_ms;

@@ -20,3 +20,4 @@ mod repository;
 mod stripe_webhooks;
 mod subscriptions;
 mod swish;
+mod swish_certificates;

@@ -174,6 +174,8 @@ async fn refunds_go_back_in_parts_and_never_exceed_the_payment() {
 async fn a_refund_that_swish_refuses_or_that_fails_later_frees_its_amount() {
     let app = TestApp::start().await;
     let id = paid(&app).await;
+    // Until we say how they end.
+    app.swish.world.set_settle(3_600_000);
     let refund = app.accepted(Method::POST, "/api/refunds", json!({ "payment_id": id, "amount": 4_000 })).await;
     app.settle().await;
     let path = format!("/api/refunds/{}", refund["id"].as_str().expect("an id"));
@@ -279,6 +281,7 @@ async fn what_swish_itself_does_not_know_is_unknown_and_never_failed() {
         assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done'").await, 0, "nobody asks for ever");
 
         let id = paid(&app).await;
+        app.swish.world.set_settle(3_600_000);
         app.accepted(Method::POST, "/api/refunds", json!({ "payment_id": id, "amount": 4_000 })).await;
         app.settle().await;
         let refund = app.text("SELECT provider_refund_id FROM refunds").await;
@@ -328,6 +331,22 @@ async fn a_payer_who_has_gone_is_not_asked() {
         assert_eq!(app.swish.world.payments().len(), usize::from(sent));
         assert_eq!(app.swish_requests("payments.create"), 1);
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_swish_refuses_fails_no_payment() {
+    let app = TestApp::start().await;
+    app.swish_fault("payments.create", "error_before:403", 20);
+    app.swish_fault("payments.create", "error_before:401", 20);
+    let id = app.create_swish(json!({})).await;
+    for _ in 0..40 {
+        app.run_jobs().await;
+        app.pass_time().await;
+    }
+    let payment = app.payment(&id).await;
+    assert_eq!((&payment["status"], &payment["outcome_unknown_since"]), (&json!("pending"), &Value::Null));
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["status"], "requires_action");
 }
 
 async fn paid(app: &TestApp) -> String {
