@@ -66,7 +66,7 @@ pub(super) enum Due {
     },
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Settings {
     /// The base URL of the API.
     pub(super) url: String,
@@ -264,7 +264,7 @@ impl SwishWorld {
 
     /// How long refunds and failures by message take from now on, in milliseconds.
     pub fn set_settle(&self, after_ms: u32) {
-        self.lock().settings.settle_ms = after_ms.into();
+        Arc::make_mut(&mut self.lock().settings).settle_ms = after_ms.into();
     }
 
     /// Requests that come from now on are paid by themselves after so long. `None`: a payer must.
