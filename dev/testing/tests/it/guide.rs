@@ -17,7 +17,7 @@ async fn every_block_of_the_guide_works() {
     let stack = std::env::temp_dir().join(format!("payment-guide-{}.json", app.queue_prefix));
     let addresses = json!({
         "api_url": app.api_url, "token": token("anna"), "admin_token": token("root"),
-        "stripe_simulator_url": app.simulator.url(),
+        "stripe_simulator_url": app.simulator.url(), "swish_control_url": app.swish.control_url(),
     });
     std::fs::write(&stack, addresses.to_string()).expect("written");
     let script = format!("set -euo pipefail\n{}", blocks.concat());
