@@ -85,8 +85,8 @@ pub async fn poll_from_now_on(txn: &DatabaseTransaction, subject: Uuid) -> Resul
 
 /// Something of ours at Swish, as it was before Swish was asked.
 pub enum Target {
-    Payment(Payment),
-    Refund(Refund, Payment),
+    Payment(Box<Payment>),
+    Refund(Box<Refund>, Box<Payment>),
 }
 
 /// What Swish showed. `None`: it has no such object.
@@ -99,7 +99,7 @@ impl Target {
     /// By our id.
     pub async fn find(txn: &DatabaseTransaction, id: Uuid) -> Result<Option<Self>, JobError> {
         if let Some(payment) = payments::find_for_job(txn, PaymentId(id)).await? {
-            return Ok(Some(Self::Payment(payment)));
+            return Ok(Some(Self::Payment(Box::new(payment))));
         }
         Self::of_refund(txn, refunds::find_for_job(txn, RefundId(id)).await?).await
     }
@@ -107,7 +107,7 @@ impl Target {
     /// By Swish's id.
     pub async fn find_by_instruction(txn: &DatabaseTransaction, instruction: &str) -> Result<Option<Self>, JobError> {
         if let Some(payment) = payments::find_by_provider_id(txn, instruction).await? {
-            return Ok(Some(Self::Payment(payment)));
+            return Ok(Some(Self::Payment(Box::new(payment))));
         }
         Self::of_refund(txn, refunds::find_by_provider_id(txn, instruction).await?).await
     }
@@ -115,7 +115,7 @@ impl Target {
     async fn of_refund(txn: &DatabaseTransaction, refund: Option<Refund>) -> Result<Option<Self>, JobError> {
         let Some(refund) = refund else { return Ok(None) };
         let payment = payments::find_for_job(txn, refund.payment_id).await?.ok_or(JobError::SubjectGone)?;
-        Ok(Some(Self::Refund(refund, payment)))
+        Ok(Some(Self::Refund(Box::new(refund), Box::new(payment))))
     }
 
     /// Whether nothing more will come from Swish: what it does not know itself, a person finds out.
@@ -185,7 +185,7 @@ impl Target {
                 let what = format!("Swish: refund {}", after.id);
                 let word = word(&what, after.status.as_str(), after.failure.as_ref(), after.outcome_unknown_since);
                 let changed = vec![after.id.0, payment.id.0];
-                (payment, word, changed)
+                (*payment, word, changed)
             }
             _ => return Ok(None),
         };

@@ -20,7 +20,7 @@ pub enum PaymentResponse {
     /// The payment.
     #[oai(status = 200)]
     Found(
-        Json<PaymentBody>,
+        Json<Box<PaymentBody>>,
         /// Names this version of it.
         #[oai(header = "ETag")]
         String,
@@ -59,7 +59,7 @@ pub(super) async fn get_payment(
 
 fn found(payment: Payment) -> PaymentResponse {
     let etag = etag(&payment);
-    PaymentResponse::Found(Json(payment.into()), etag)
+    PaymentResponse::Found(Json(Box::new(payment.into())), etag)
 }
 
 fn etag(payment: &Payment) -> String {
