@@ -78,8 +78,10 @@ impl Waiter<'_> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut by_id = self.waiting.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        // The last one turns off the light.
-        if Arc::strong_count(&self.news) == 1 {
+        // The last one turns off the light. Gone while the lock is held, so that two who leave at once see each other.
+        let news = Arc::downgrade(&self.news);
+        self.news = Arc::default();
+        if news.strong_count() == 0 {
             by_id.remove(&self.id);
         }
     }

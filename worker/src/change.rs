@@ -15,7 +15,7 @@ use shared::providers::stripe::{Answer, KEY_LIFETIME};
 use shared::store::attempts::{Attempt, AttemptOutcome};
 use shared::store::jobs::Ending;
 
-use crate::creation::{retry, still_unknown, unreadable};
+use crate::creation::{retry, still_unknown, too_late, unreadable};
 
 /// What came of carrying it out.
 pub struct Changed<S> {
@@ -84,6 +84,9 @@ pub async fn carry_out<S>(
     read: impl Future<Output = Result<Option<S>, ProviderError>> + Send,
     judge: impl Fn(&S) -> Verdict + Send,
 ) -> Changed<S> {
+    if attempt.is_too_late() {
+        return Changed::open(None, too_late());
+    }
     if attempt.age_now() > KEY_LIFETIME {
         return match read.await {
             Ok(seen) => judged(seen, judge, unreadable("the key is too old to be sent again, and it was not done")),

@@ -22,7 +22,13 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
 
-/// A job that creates something at Stripe.
+/// Swish keeps no record of what it refused: until this long after the first try, another one may still arrive and be
+/// taken. Longer than a lease and a call together.
+const STILL_ON_ITS_WAY: Duration = Duration::from_secs(120);
+/// When a refusal is looked at once more, all the same.
+const LAST_LOOK: Duration = Duration::from_secs(6 * 60);
+
+/// A job that creates something at a provider.
 pub trait Creation {
     /// The name of the job.
     const NAME: &'static str;
@@ -124,12 +130,7 @@ impl<C: Creation> Job for C {
                 let key = attempt.id.to_string();
                 let send = C::send(context, subject, customer, &key);
                 let find = C::find(context, subject, customer, &key);
-                let key_lifetime = match C::provider(subject) {
-                    ProviderName::Stripe => KEY_LIFETIME,
-                    // Swish never takes an instruction twice.
-                    ProviderName::Swish => Duration::MAX,
-                };
-                Outcome::Object(send_or_find(attempt, key_lifetime, send, find).await)
+                Outcome::Object(send_or_find(attempt, C::provider(subject), send, find).await)
             }
         }
     }
@@ -234,6 +235,9 @@ async fn record_object<C: Creation>(
         }
     };
     let changed = C::apply(txn, subject, evidence, detail).await?;
+    if (C::provider(subject), attempt_outcome) == (ProviderName::Swish, AttemptOutcome::Rejected) && attempt.tries > 1 {
+        jobs::enqueue_later(txn, JobKind::PollSwish, lease.subject_id, LAST_LOOK).await?;
+    }
     attempts::close(txn, attempt.id, attempt_outcome, request_id.as_deref(), error.as_deref()).await?;
     Ok(Recorded { ending, changed })
 }
@@ -273,12 +277,16 @@ async fn tell_what_changed(txn: &DatabaseTransaction, made_from: &Customer) -> R
 /// Sends the request; where sending cannot tell, looks the thing up. Only one of the futures may ever be polled.
 async fn send_or_find<S>(
     attempt: &Attempt,
-    key_lifetime: Duration,
+    provider: ProviderName,
     send: impl Future<Output = Result<Answer<S>, ProviderError>> + Send,
     find: impl Future<Output = Result<Option<S>, ProviderError>> + Send,
 ) -> Result<Answer<S>, ProviderError> {
     let found = |value| Answer { value, request_id: None };
-    if attempt.age_now() > key_lifetime {
+    if attempt.is_too_late() {
+        return Err(too_late());
+    }
+    // Swish never takes an instruction twice.
+    if provider == ProviderName::Stripe && attempt.age_now() > KEY_LIFETIME {
         // The key may be forgotten: sending it again could do it again.
         return match find.await {
             Ok(Some(seen)) => Ok(found(seen)),
@@ -291,16 +299,28 @@ async fn send_or_find<S>(
             Ok(Some(seen)) => Ok(found(seen)),
             Ok(None) | Err(_) => Err(ProviderError::Unknown { source, look_up: true }),
         },
-        // This try was refused; an earlier one may not have been.
-        Err(error @ ProviderError::Rejected { .. }) if attempt.tries > 1 && !is_customer_gone(&error) => {
+        // This try was refused; an earlier one may not have been. Swish refuses for what it has, perhaps for that.
+        Err(error @ ProviderError::Rejected { .. })
+            if !is_customer_gone(&error) && (attempt.tries > 1 || provider == ProviderName::Swish) =>
+        {
             match find.await {
                 Ok(Some(seen)) => Ok(found(seen)),
+                Ok(None)
+                    if provider == ProviderName::Swish && attempt.tries > 1 && attempt.age_now() < STILL_ON_ITS_WAY =>
+                {
+                    Err(unreadable("it was refused, and an earlier try may still be on its way"))
+                }
                 Ok(None) => Err(error),
                 Err(failed) => Err(still_unknown(failed)),
             }
         }
         other => other,
     }
+}
+
+/// A worker that slept, or waited for Postgres, does not know what others have done since.
+pub(crate) fn too_late() -> ProviderError {
+    ProviderError::NotSent { source: CallError::TooLate, retry_after: None }
 }
 
 pub(crate) fn unreadable(text: &str) -> ProviderError {

@@ -21,13 +21,16 @@ pub(super) async fn receive(
     body: &[u8],
 ) -> Result<Acknowledged, Problem> {
     let allowed = &state.swish_callback_addresses;
-    if !allowed.is_empty() && !from.is_some_and(|from| allowed.iter().any(|network| network.contains(&from))) {
+    if !allowed.is_empty()
+        && !from.is_some_and(|from| allowed.iter().any(|network| network.contains(&from.to_canonical())))
+    {
         return Err(refused(state, StatusCode::FORBIDDEN, "forbidden_address", "callbacks do not come from there"));
     }
     let callback = Callback::parse(body)
         .map_err(|error| refused(state, StatusCode::BAD_REQUEST, "invalid_callback", &error.to_string()))?;
-    let identifier = identifier.or(callback.callback_identifier.as_deref()).unwrap_or_default();
-    if !is_genuine(&state.swish_callback_secrets, &callback.id, identifier) {
+    // In the header or in the body: releases of Swish's differ.
+    let given = [identifier, callback.callback_identifier.as_deref()];
+    if !given.into_iter().flatten().any(|given| is_genuine(&state.swish_callback_secrets, &callback.id, given)) {
         let detail = "the callback identifier is not the one that Swish was given";
         return Err(refused(state, StatusCode::BAD_REQUEST, "invalid_callback_identifier", detail));
     }
@@ -56,6 +59,7 @@ mod tests {
         assert_eq!(refusal(&state, "192.0.2.1").await, "invalid_callback", "any address, where none is named");
         state.swish_callback_addresses = vec!["213.132.115.94/32".parse().expect("a network")];
         assert_eq!(refusal(&state, "213.132.115.94").await, "invalid_callback");
+        assert_eq!(refusal(&state, "::ffff:213.132.115.94").await, "invalid_callback");
         assert_eq!(refusal(&state, "213.132.115.95").await, "forbidden_address");
         assert_eq!(refusal(&state, "none").await, "forbidden_address");
     }

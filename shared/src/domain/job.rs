@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::ids::JobId;
 use super::payment::ProviderName;
 
@@ -94,6 +96,8 @@ pub struct Lease {
     pub subject_id: uuid::Uuid,
     pub attempts: i32,
     pub max_attempts: i32,
+    /// When the job was made, by Postgres' clock.
+    pub created_at: DateTime<Utc>,
 }
 
 /// Exponential backoff with full jitter: anywhere between nothing and `0.5 s × 2^attempts`, at most half an hour.

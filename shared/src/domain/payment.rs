@@ -236,7 +236,9 @@ impl Payment {
             next.swish = Some(ours.with(theirs));
         }
         next.expires_at = match seen.status {
-            PaymentStatus::RequiresCapture | PaymentStatus::RequiresAction => seen.expires_at.or(self.expires_at),
+            PaymentStatus::RequiresCapture => seen.expires_at.or(self.expires_at),
+            // The first word counts: later ones differ by the clock that they were read by.
+            PaymentStatus::RequiresAction => self.expires_at.or(seen.expires_at),
             _ => None,
         };
         next.completed_at = if seen.status.is_final() { self.completed_at.or(Some(now)) } else { None };

@@ -37,6 +37,7 @@ impl From<Model> for Lease {
             subject_id: row.subject_id,
             attempts: row.attempts,
             max_attempts: row.max_attempts,
+            created_at: row.created_at,
         }
     }
 }

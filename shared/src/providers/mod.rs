@@ -38,6 +38,15 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// The same, where nothing was sent but a question.
+    #[must_use]
+    pub fn certainly_not_sent(self) -> Self {
+        match self {
+            Self::Unknown { source, .. } => Self::NotSent { source, retry_after: None },
+            other => other,
+        }
+    }
+
     /// The error with all that caused it, on one line.
     #[must_use]
     pub fn chain(&self) -> String {
@@ -65,6 +74,8 @@ pub enum CallError {
     Transport(#[source] reqwest::Error),
     #[error("status {status}, code {code}, request {}", request_id.as_deref().unwrap_or("unknown"))]
     Status { status: u16, code: String, request_id: Option<String> },
+    #[error("too late: another worker may be at it")]
+    TooLate,
     #[error("{0} is not configured here")]
     NotConfigured(&'static str),
     #[error("an answer that cannot be read: {0}")]

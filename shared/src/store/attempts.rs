@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _};
+use uuid::Uuid;
 
+use super::jobs::LEASE_TTL;
 use super::sql;
 use crate::domain::ids::{AttemptId, JobId};
 use crate::entities::attempt;
@@ -24,12 +26,22 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether it was opened so long ago that another worker may have opened it since: nothing may be sent any more.
+    #[must_use]
+    pub fn is_too_late(&self) -> bool {
+        self.since_opened() > LEASE_TTL
+    }
+
     /// How long ago the first try began, also where the process or the whole machine slept meanwhile: the one clock
     /// stands still then, the other can be set back.
     #[must_use]
     pub fn age_now(&self) -> Duration {
+        self.age.saturating_add(self.since_opened())
+    }
+
+    fn since_opened(&self) -> Duration {
         let (steady, wall) = self.opened;
-        self.age.saturating_add(steady.elapsed().max(wall.elapsed().unwrap_or_default()))
+        steady.elapsed().max(wall.elapsed().unwrap_or_default())
     }
 }
 
@@ -87,6 +99,39 @@ pub async fn find_open(conn: &impl ConnectionTrait, job_id: JobId, operation: &s
         .one(conn)
         .await?;
     Ok(row.map(Into::into))
+}
+
+/// What an attempt to create something is about: the subject of its job.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_subject(conn: &impl ConnectionTrait, attempt: Uuid) -> Result<Option<Uuid>, DbErr> {
+    let row = conn
+        .query_one_raw(sql(
+            "-- attempts::find_subject
+             SELECT jobs.subject_id FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+             WHERE attempts.id = $1 AND attempts.operation IN ('create_payment', 'create_refund')",
+            [attempt.into()],
+        ))
+        .await?;
+    row.map(|row| row.try_get("", "subject_id")).transpose()
+}
+
+/// The last attempt to create something.
+///
+/// # Errors
+/// The database's own.
+pub async fn find_last(conn: &impl ConnectionTrait, subject: Uuid) -> Result<Option<AttemptId>, DbErr> {
+    let row = conn
+        .query_one_raw(sql(
+            "-- attempts::find_last
+             SELECT attempts.id FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+             WHERE jobs.subject_id = $1 AND attempts.operation IN ('create_payment', 'create_refund')
+             ORDER BY attempts.created_at DESC LIMIT 1",
+            [subject.into()],
+        ))
+        .await?;
+    row.map(|row| row.try_get("", "id").map(AttemptId)).transpose()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 //!
 //! If we crash: nothing is written before the last commit, and reading again does no harm.
 
+use std::time::Duration;
+
 use sea_orm::DatabaseTransaction;
 use shared::domain::ids::ProviderEventId;
 use shared::domain::job::Lease;
@@ -15,14 +17,18 @@ use shared::store::jobs::Ending;
 use shared::store::provider_events;
 
 use crate::context::Context;
-use crate::creation::retry;
 use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
-use crate::swish::{Seen, Target};
+use crate::swish::reading::{Seen, Target};
+
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// How often Swish is asked again where it does not show what its callback says. Then the callback was wrong.
+const BELIEVED_TRIES: i32 = 6;
 
 pub struct ApplySwishCallback;
 
 pub struct Prepared {
     event: ProviderEvent,
+    says_final: bool,
     target: Target,
 }
 
@@ -33,14 +39,15 @@ impl Job for ApplySwishCallback {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let id = ProviderEventId(lease.subject_id);
         let event = provider_events::find(txn, id).await?.ok_or(JobError::SubjectGone)?;
-        let instruction = match Callback::parse(&event.body) {
-            Ok(callback) => callback.id,
+        let callback = match Callback::parse(&event.body) {
+            Ok(callback) => callback,
             Err(unreadable) => {
                 let detail = unreadable.to_string();
                 provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
                 return Ok(Preparation::Done);
             }
         };
+        let (says_final, instruction) = (callback.says_final(), callback.id);
         let mut target = Target::find_by_instruction(txn, &instruction).await?;
         if target.is_none() {
             // Whoever is making it ours at this moment is waited for; then it is looked for again.
@@ -48,7 +55,7 @@ impl Job for ApplySwishCallback {
             target = Target::find_by_instruction(txn, &instruction).await?;
         }
         match target {
-            Some(target) => Ok(Preparation::Ready(Prepared { event, target })),
+            Some(target) => Ok(Preparation::Ready(Prepared { event, says_final, target })),
             None => {
                 let detail = format!("{instruction} is not ours");
                 provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&instruction)).await?;
@@ -67,11 +74,19 @@ impl Job for ApplySwishCallback {
         prepared: Prepared,
         outcome: Self::Outcome,
     ) -> Result<Recorded, JobError> {
-        let Prepared { event, target } = prepared;
+        let Prepared { event, says_final, target } = prepared;
         let seen = match outcome {
             Ok(seen) => seen,
-            Err(error) => return Ok(Recorded { ending: retry(lease, &error), changed: Vec::new() }),
+            // Asking spends nothing, however long Swish cannot be asked.
+            Err(error) => {
+                let (delay, error) = (retry_delay(lease).max(LEAST_PAUSE), Some(error.chain()));
+                return Ok(Recorded { ending: Ending::Snooze { delay, error }, changed: Vec::new() });
+            }
         };
+        if says_final && seen.is_open() && lease.attempts < BELIEVED_TRIES {
+            let error = "Swish does not show yet what its callback says".to_owned();
+            return Ok(Recorded { ending: Ending::Retry { delay: retry_delay(lease), error }, changed: Vec::new() });
+        }
         match target.record(txn, seen, Actor::Webhook, &event.provider_event_id).await? {
             Some(changed) => {
                 let detail = event.event_type.as_deref().unwrap_or_default();

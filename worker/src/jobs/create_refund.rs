@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
-use crate::swish::poll_from_now_on;
+use crate::swish::{self, poll_from_now_on};
 
 pub struct CreateRefund;
 
@@ -66,7 +66,7 @@ impl Creation for CreateRefund {
             ProviderName::Stripe => {
                 context.stripe.create_refund(&subject.refund, subject.provider_payment_id(), key).await
             }
-            ProviderName::Swish => context.swish()?.create_refund(&subject.refund, &subject.payment, key).await,
+            ProviderName::Swish => swish::create_refund(context, &subject.refund, &subject.payment, key).await,
         }
     }
 

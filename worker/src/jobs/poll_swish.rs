@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::job::Lease;
 use shared::domain::timeline::Actor;
@@ -11,12 +12,13 @@ use shared::providers::ProviderError;
 use shared::store::jobs::Ending;
 
 use crate::context::Context;
-use crate::creation::retry;
 use crate::runner::{Job, JobError, Preparation, Recorded};
-use crate::swish::{Seen, Target};
+use crate::swish::reading::{Seen, Target};
 
-/// Swish ends a payment in some five minutes and a refund in hours; what is open after this, a person must look at.
+/// Swish ends a payment in some five minutes; what is open after this, a person must look at.
 const HORIZON: Duration = Duration::from_secs(24 * 3_600);
+/// The bank of who gets a refund may be slow.
+const HORIZON_OF_REFUNDS: Duration = Duration::from_secs(14 * 24 * 3_600);
 const LEAST: Duration = Duration::from_secs(10);
 const MOST: Duration = Duration::from_secs(30 * 60);
 
@@ -27,8 +29,10 @@ impl Job for PollSwish {
     type Outcome = Result<Seen, ProviderError>;
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Target>, JobError> {
-        let target = Target::find(txn, lease.subject_id).await?.ok_or(JobError::SubjectGone)?;
-        Ok(if target.is_settled() { Preparation::Done } else { Preparation::Ready(target) })
+        Ok(match Target::find(txn, lease.subject_id).await? {
+            Some(target) if !target.is_settled() => Preparation::Ready(target),
+            Some(_) | None => Preparation::Done,
+        })
     }
 
     async fn call(context: &Context, target: &Target) -> Self::Outcome {
@@ -41,23 +45,29 @@ impl Job for PollSwish {
         target: Target,
         outcome: Self::Outcome,
     ) -> Result<Recorded, JobError> {
-        let age = target.age();
+        let age = Utc::now().signed_duration_since(lease.created_at).to_std().unwrap_or_default();
+        let horizon = if target.is_refund() { HORIZON_OF_REFUNDS } else { HORIZON };
+        let again = |error: Option<String>| {
+            if age > horizon {
+                Ending::Dead { error: error.unwrap_or_else(|| "still open at Swish".to_owned()) }
+            } else {
+                // Asking spends nothing: this is the net under what was lost, and must not wear out.
+                Ending::Snooze { delay: pause(age), error }
+            }
+        };
         let seen = match outcome {
+            Ok(seen) if seen.is_nothing() && target.is_refused() => {
+                return Ok(Recorded { ending: Ending::Done, changed: Vec::new() });
+            }
             Ok(seen) => seen,
-            Err(error) => return Ok(Recorded { ending: retry(lease, &error), changed: Vec::new() }),
+            Err(error) => return Ok(Recorded { ending: again(Some(error.chain())), changed: Vec::new() }),
         };
         let Some(changed) = target.record(txn, seen, Actor::Job, "poll_swish").await? else {
             let error = "Swish does not show a request that it took".to_owned();
-            return Ok(Recorded { ending: Ending::Retry { delay: pause(age), error }, changed: Vec::new() });
+            return Ok(Recorded { ending: again(Some(error)), changed: Vec::new() });
         };
         let now = Target::find(txn, lease.subject_id).await?.ok_or(JobError::SubjectGone)?;
-        let ending = if now.is_settled() {
-            Ending::Done
-        } else if age > HORIZON {
-            Ending::Dead { error: "still open at Swish after a day".to_owned() }
-        } else {
-            Ending::Snooze { delay: pause(age), error: None }
-        };
+        let ending = if now.is_settled() || now.is_refused() { Ending::Done } else { again(None) };
         Ok(Recorded { ending, changed })
     }
 }

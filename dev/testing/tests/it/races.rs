@@ -7,6 +7,7 @@ use testing::TestApp;
 use worker::jobs::apply_stripe_event::ApplyStripeEvent;
 use worker::jobs::change_subscription::ChangeSubscription;
 use worker::jobs::create_payment::CreatePayment;
+use worker::jobs::create_refund::CreateRefund;
 use worker::runner::{Job as _, JobError, prepare, record};
 
 use crate::customers::save_card;
@@ -152,4 +153,116 @@ async fn a_payment_method_whose_removal_died_can_be_removed_again() {
     app.accepted(Method::DELETE, &path, json!({})).await;
     app.settle().await;
     assert_eq!(app.text("SELECT status FROM saved_payment_methods").await, "removed");
+}
+
+/// A payer of Swish's with a request open: another one is refused (`RP06`).
+async fn busy_payer(app: &TestApp) -> (String, Value) {
+    let busy = json!({ "swish": { "payer_alias": "46700000099" } });
+    let first = app.create_swish(busy.clone()).await;
+    app.settle().await;
+    (app.instruction(&first).await, busy)
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_after_its_twin_was_refused_is_seen_all_the_same() {
+    let app = TestApp::start().await;
+    let (first, busy) = busy_payer(&app).await;
+    let id = app.create_swish(busy).await;
+    let txn = app.db.begin().await.expect("a transaction");
+    let lease = app.lease_only_job(&txn).await;
+    let slow = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    app.pass_time().await;
+    app.run_jobs().await;
+    let waiting = app.payment(&id).await;
+    assert_eq!(waiting["status"], "pending", "an earlier try may still be on its way: {waiting}");
+    assert!(waiting["outcome_unknown_since"].is_string());
+    app.execute("UPDATE attempts SET created_at = created_at - interval '3 minutes'").await;
+    app.settle().await;
+    let refused = app.payment(&id).await;
+    assert_eq!((&refused["status"], &refused["failure"]["code"]), (&json!("failed"), &json!("payer_has_open_payment")));
+
+    app.swish.world.decline(&first).expect("declined");
+    CreatePayment::call(&app.context, &slow).await;
+    let late = app.swish.world.payments().last().expect("a request").id.clone();
+    app.swish.world.pay(&late).expect("paid");
+    app.settle().await;
+    let paid = app.payment(&id).await;
+    assert_eq!(
+        (&paid["status"], &paid["failure"]),
+        (&json!("succeeded"), &Value::Null),
+        "{:?}",
+        app.timeline(&id).await
+    );
+    app.poll().await;
+    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done'").await, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_late_is_found_by_the_last_look_where_its_callback_is_lost() {
+    let app = TestApp::start().await;
+    let (first, busy) = busy_payer(&app).await;
+    app.swish_fault("*", "webhook:lose", 100);
+    let id = app.create_swish(busy).await;
+    let txn = app.db.begin().await.expect("a transaction");
+    let lease = app.lease_only_job(&txn).await;
+    let slow = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    app.execute("UPDATE attempts SET created_at = created_at - interval '3 minutes'").await;
+    app.pass_time().await;
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["status"], "failed");
+    app.swish.world.decline(&first).expect("declined");
+    CreatePayment::call(&app.context, &slow).await;
+    app.poll().await;
+    assert_eq!(app.payment(&id).await["status"], "requires_action", "{:?}", app.timeline(&id).await);
+    app.swish.world.pay(&app.instruction(&id).await).expect("paid");
+    app.poll().await;
+    assert_eq!(app.payment(&id).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_refund_that_arrives_after_its_twin_was_refused_counts_again() {
+    let app = TestApp::start().await;
+    let id = app.create_swish(json!({})).await;
+    app.settle().await;
+    app.swish.world.pay(&app.instruction(&id).await).expect("paid");
+    app.settle().await;
+    let reference = app.text("SELECT swish->>'payment_reference' FROM payments").await;
+    app.accepted(Method::POST, "/api/refunds", json!({ "payment_id": id, "amount": 4_000 })).await;
+    let txn = app.db.begin().await.expect("a transaction");
+    let lease = app.lease_only_job(&txn).await;
+    let slow = prepare::<CreateRefund>(txn, &lease).await.expect("prepared").expect("work");
+    // Refused, for a reason that does not last.
+    app.execute("UPDATE payments SET swish = jsonb_set(swish, '{payment_reference}', '\"NONE\"')").await;
+    app.execute("UPDATE attempts SET created_at = created_at - interval '3 minutes'").await;
+    app.pass_time().await;
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["amount_refunded"], 0);
+    app.execute(&format!("UPDATE payments SET swish = jsonb_set(swish, '{{payment_reference}}', '\"{reference}\"')"))
+        .await;
+    CreateRefund::call(&app.context, &slow).await;
+    testing::wait_until("the refund", async || {
+        app.settle().await;
+        app.poll().await;
+        (app.read("/api/refunds").await["data"][0]["status"] == "succeeded").then_some(())
+    })
+    .await;
+    assert_eq!(app.payment(&id).await["amount_refunded"], 4_000);
+}
+
+#[tokio::test]
+async fn polls_do_not_wear_out() {
+    let app = TestApp::start().await;
+    app.swish_fault("*", "webhook:lose", 100);
+    let id = app.create_swish(json!({})).await;
+    app.settle().await;
+    app.swish.world.pay(&app.instruction(&id).await).expect("paid");
+    for mode in ["error_before:500", "gateway:502", "garbage"] {
+        app.swish_fault("payments.retrieve", mode, 15);
+    }
+    for _ in 0..45 {
+        app.poll().await;
+    }
+    assert_eq!(app.payment(&id).await["status"], "requires_action");
+    app.poll().await;
+    assert_eq!(app.payment(&id).await["status"], "succeeded");
 }

@@ -321,6 +321,7 @@ async fn a_payer_who_has_gone_is_not_asked() {
         let id = app.create_swish(json!({ "swish": { "payer_alias": "46712345678" } })).await;
         app.run_jobs().await;
         app.execute("UPDATE payments SET created_at = created_at - interval '11 minutes'").await;
+        app.execute("UPDATE attempts SET created_at = created_at - interval '11 minutes'").await;
         app.settle().await;
         let payment = app.payment(&id).await;
         if sent {

@@ -46,26 +46,33 @@ pub struct Callback {
 
 #[derive(Debug, thiserror::Error)]
 #[error("not a callback of Swish's: {0}")]
-pub struct UnreadableCallback(String);
+pub struct UnreadableCallback(&'static str);
 
 impl Callback {
     /// # Errors
     /// It is no JSON object with the id of an instruction.
     pub fn parse(body: &[u8]) -> Result<Self, UnreadableCallback> {
-        let callback: Self = serde_json::from_slice(body).map_err(|error| UnreadableCallback(error.to_string()))?;
+        // The parser's own words would repeat what anybody may send.
+        let callback: Self = serde_json::from_slice(body).map_err(|_| UnreadableCallback("no object with an id"))?;
         let hex = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
         if callback.id.len() == 32 && callback.id.bytes().all(hex) {
             Ok(callback)
         } else {
-            Err(UnreadableCallback("the id is no instruction".to_owned()))
+            Err(UnreadableCallback("the id is no instruction"))
         }
+    }
+
+    /// Whether it says that the object has ended.
+    #[must_use]
+    pub fn says_final(&self) -> bool {
+        matches!(self.status.as_deref(), Some("PAID" | "DECLINED" | "ERROR" | "CANCELLED"))
     }
 
     /// For the inbox. Callbacks have no id: one of each status of a request is enough, as each only says *ask*.
     #[must_use]
     pub fn label(&self) -> EventLabel {
-        let status = self.status.as_deref().unwrap_or("unknown");
-        let status: String = status.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
+        let known = ["CREATED", "DEBITED", "PAID", "DECLINED", "ERROR", "CANCELLED"];
+        let status = self.status.as_deref().filter(|status| known.contains(status)).unwrap_or("OTHER");
         let what = if self.original_payment_reference.is_some() { "refund" } else { "payment" };
         EventLabel {
             provider_event_id: format!("{}:{status}", self.id),

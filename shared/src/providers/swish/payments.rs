@@ -90,7 +90,8 @@ impl Swish {
 fn read(object: Object) -> Result<ProviderPayment, ProviderError> {
     let money = object.money()?;
     let code = object.error_code.as_deref().filter(|code| !code.is_empty());
-    let outcome_unknown = object.status == "ERROR" && code == Some(codes::UNKNOWN);
+    // Without a code it may be that too.
+    let outcome_unknown = object.status == "ERROR" && code.is_none_or(|code| code == codes::UNKNOWN);
     let status = match object.status.as_str() {
         "CREATED" => PaymentStatus::RequiresAction,
         "PAID" => PaymentStatus::Succeeded,

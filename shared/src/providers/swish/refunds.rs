@@ -20,10 +20,11 @@ impl Swish {
         &self,
         refund: &Refund,
         payment: &Payment,
+        payment_reference: Option<&str>,
         key: &str,
     ) -> Result<Answer<ProviderRefund>, ProviderError> {
         let instruction = instruction(key);
-        let Some(reference) = payment.swish.as_ref().and_then(|details| details.payment_reference.as_deref()) else {
+        let Some(reference) = payment_reference else {
             return Err(not_sent("the bank's reference of the payment is not known"));
         };
         let mut body = Map::new();
@@ -63,7 +64,8 @@ impl Swish {
 fn read(object: Object) -> Result<ProviderRefund, ProviderError> {
     let money = object.money()?;
     let code = object.error_code.as_deref().filter(|code| !code.is_empty());
-    let outcome_unknown = object.status == "ERROR" && code == Some(codes::UNKNOWN);
+    // Without a code it may be that too.
+    let outcome_unknown = object.status == "ERROR" && code.is_none_or(|code| code == codes::UNKNOWN);
     let status = match object.status.as_str() {
         "PAID" => RefundStatus::Succeeded,
         "ERROR" if !outcome_unknown => RefundStatus::Failed,

@@ -85,6 +85,7 @@ impl Transport {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Reply, ProviderError> {
+        let asks = method == Method::GET || method == Method::PATCH;
         let http = self.in_use.read().unwrap_or_else(PoisonError::into_inner).http.clone();
         let mut request = http.request(method, format!("{}{path}", self.base_url));
         if let Some((content_type, body)) = body {
@@ -103,7 +104,14 @@ impl Transport {
             return Ok(Reply { status, token: header("PaymentRequestToken"), body: body.to_vec() });
         }
         let retry_after = header("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        Err(refusal(status, &body, retry_after))
+        match refusal(status, &body, retry_after) {
+            // A place that takes new things is always there: whoever says this is not Swish.
+            ProviderError::Rejected { failure, .. } if failure.code == NOT_FOUND && !asks => {
+                let source = CallError::Status { status, code: failure.code, request_id: None };
+                Err(ProviderError::Unknown { source, look_up: false })
+            }
+            error => Err(error),
+        }
     }
 
     /// `GET` of an object. `None`: Swish has none of this id.
