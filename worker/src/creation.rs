@@ -70,7 +70,7 @@ pub trait Creation {
         key: &str,
     ) -> impl Future<Output = Result<Option<Self::Seen>, ProviderError>> + Send;
 
-    /// For people: what an answer says.
+    /// For people, after the name of the provider: what an answer says.
     fn describe(seen: &Self::Seen) -> String;
 
     /// Reads it again, applies the evidence (`None`: nothing was learnt), writes it and the step. Gives what changed.
@@ -215,7 +215,7 @@ async fn record_object<C: Creation>(
     }
     let (evidence, attempt_outcome, ending, detail, request_id, error) = match result {
         Ok(Answer { value, request_id }) => {
-            let detail = C::describe(&value);
+            let detail = format!("{provider} {}", C::describe(&value));
             (Some(Evidence::Created(value)), AttemptOutcome::Done, Ending::Done, detail, request_id, None)
         }
         Err(ProviderError::Rejected { failure, request_id, .. }) => {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use testing::TestApp;
 
 /// What anybody may ask without a token.
-const OPEN: [&str; 4] = ["get_health", "get_readiness", "get_metrics", "receive_stripe_event"];
+const OPEN: [&str; 4] =
+    ["get_health", "get_readiness", "get_metrics", "receive_stripe_event", "receive_swish_callback"];
 
 /// One of everything of `anna`'s, by the path that an id of it stands in.
 async fn things_of_anna(app: &TestApp) -> BTreeMap<&'static str, String> {
