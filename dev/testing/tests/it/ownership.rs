@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testing::TestApp;
 
 /// What anybody may ask without a token.
-const OPEN: [&str; 4] =
+const OPEN: [&str; 5] =
     ["get_health", "get_readiness", "get_metrics", "receive_stripe_event", "receive_swish_callback"];
 
 /// One of everything of `anna`'s, by the path that an id of it stands in.
