@@ -1,10 +1,12 @@
 //! How writes answer that a worker finishes: at once, or once it has.
 
+use poem::http::StatusCode;
 use poem_openapi::ApiResponse;
 use poem_openapi::payload::Json;
 use poem_openapi::types::ToJSON;
 use sea_orm::DbErr;
 
+use crate::idempotency::Kept;
 use crate::waiting::{Waiter, wait_until};
 
 /// Of something new.
@@ -50,8 +52,9 @@ pub enum Changed<T: ToJSON + Send> {
 impl<T: ToJSON + Send> Created<T> {
     /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
     pub async fn once<S: Into<T>, F>(
+        kept: Kept,
         waiter: Option<Waiter<'_>>,
-        accepted: S,
+        accepted: T,
         location: String,
         moved: impl Fn() -> F,
     ) -> Self
@@ -59,21 +62,29 @@ impl<T: ToJSON + Send> Created<T> {
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
         match waited(waiter, moved).await {
-            Some((moved, applied)) => Self::Done(Json(moved.into()), location, applied),
-            None => Self::Accepted(Json(accepted.into()), location),
+            Some((moved, applied)) => {
+                let moved = moved.into();
+                kept.overtaken(StatusCode::CREATED, Some(&location), &moved).await;
+                Self::Done(Json(moved), location, applied)
+            }
+            None => Self::Accepted(Json(accepted), location),
         }
     }
 }
 
 impl<T: ToJSON + Send> Changed<T> {
     /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
-    pub async fn once<S: Into<T>, F>(waiter: Option<Waiter<'_>>, accepted: S, moved: impl Fn() -> F) -> Self
+    pub async fn once<S: Into<T>, F>(kept: Kept, waiter: Option<Waiter<'_>>, accepted: T, moved: impl Fn() -> F) -> Self
     where
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
         match waited(waiter, moved).await {
-            Some((moved, applied)) => Self::Done(Json(moved.into()), applied),
-            None => Self::Accepted(Json(accepted.into())),
+            Some((moved, applied)) => {
+                let moved = moved.into();
+                kept.overtaken(StatusCode::OK, None, &moved).await;
+                Self::Done(Json(moved), applied)
+            }
+            None => Self::Accepted(Json(accepted)),
         }
     }
 }

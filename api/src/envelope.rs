@@ -8,6 +8,7 @@ use poem::http::header::{self, HeaderName};
 use poem::{Body, Endpoint, IntoResponse as _, PathPattern, Request, Response, Result};
 use uuid::Uuid;
 
+use crate::idempotency::{key_of, under_key};
 use crate::problem::{Problem, response_of};
 use crate::state::State;
 
@@ -66,18 +67,39 @@ impl<E: Endpoint> Envelope<E> {
         if let Err(problem) = limit_body(&mut request, bytes_max).await {
             return (problem.into_response(), "too_large".to_owned());
         }
-        let result = self.inner.call(request).await;
+        let key = match key_of(request.method(), request.uri().path(), request.headers()) {
+            Ok(key) => key,
+            Err(problem) => return (problem.into_response(), "unmatched".to_owned()),
+        };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let body = match &key {
+            Some(_) => match whole_body(&mut request, bytes_max).await {
+                Ok(body) => body,
+                Err(problem) => return (problem.into_response(), "too_large".to_owned()),
+            },
+            None => Vec::new(),
+        };
+        let inner = async { self.inner.call(request).await.map(poem::IntoResponse::into_response) };
+        let result = under_key(key.map(|key| (key, method, path, body.as_slice())), inner).await;
         let pattern = match &result {
             Ok(_) => None,
             Err(error) => error.data::<PathPattern>().map(|pattern| pattern.0.to_string()),
         };
         let response = match result {
-            Ok(output) => output.into_response(),
+            Ok(response) => response,
             Err(error) => response_of(error),
         };
         let pattern = pattern.or_else(|| response.data::<PathPattern>().map(|pattern| pattern.0.to_string()));
         (response, pattern.unwrap_or_else(|| "unmatched".to_owned()))
     }
+}
+
+/// The body, which stays where it was.
+async fn whole_body(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let body = request.take_body().into_bytes_limit(bytes_max).await;
+    let body = body.map_err(|_| Problem::body_too_large(bytes_max))?.to_vec();
+    request.set_body(Body::from(body.clone()));
+    Ok(body)
 }
 
 /// Reads the body, if it is not too long. (poem's own limit refuses every request without a `Content-Length`.)

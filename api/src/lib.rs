@@ -3,6 +3,7 @@
 //! - [`payments`], [`refunds`], [`subscriptions`], [`customers`], [`disputes`], [`admin`], [`provider_webhooks`],
 //!   [`health`]: the operations.
 //! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
+//! - [`idempotency`]: what is asked twice is done once.
 //! - [`auth`]: who asks. [`problem`]: how errors look. [`envelope`]: what every request goes through.
 //! - [`waiting`]: requests that wait for something to move.
 
@@ -15,6 +16,7 @@ pub mod customers;
 pub mod disputes;
 pub mod envelope;
 pub mod health;
+pub mod idempotency;
 pub mod metrics;
 pub mod paging;
 pub mod payments;

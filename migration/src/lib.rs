@@ -17,6 +17,7 @@ mod m20261125_000012_attempts_pin_the_customer;
 mod m20261125_000013_inbox;
 mod m20261125_000014_customers_removed_metadata;
 mod m20261125_000015_swish;
+mod m20261125_000016_create_idempotency_keys;
 
 pub struct Migrator;
 
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000013_inbox::Migration),
             Box::new(m20261125_000014_customers_removed_metadata::Migration),
             Box::new(m20261125_000015_swish::Migration),
+            Box::new(m20261125_000016_create_idempotency_keys::Migration),
         ]
     }
 }

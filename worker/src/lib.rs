@@ -76,6 +76,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         background.spawn(loops::sweep_redis::run(redis_url.clone(), names.clone(), lane));
     }
     background.spawn(loops::renew_leases::run(context.clone()));
+    background.spawn(loops::reap_idempotency_keys::run(db.clone()));
     background.spawn(loops::renew_swish_certificate::run(context.clone()));
     if let Some(address) = config.listen {
         background.spawn(metrics::serve(TcpListener::bind(address), context.clone()));

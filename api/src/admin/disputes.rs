@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{SubsecRound as _, Utc};
+use poem::http::StatusCode;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
-use sea_orm::TransactionTrait as _;
 use serde::Deserialize;
 use shared::domain::dispute::DisputeWish;
 use shared::domain::ids::{DisputeId, JobId};
@@ -24,6 +24,7 @@ use crate::auth::{Admin, Claims};
 use crate::body::{JsonBody, escape};
 use crate::disputes::dto::{DisputeBody, DisputeList, DisputeStatus};
 use crate::envelope::request_id;
+use crate::idempotency::Write;
 use crate::paging::{default_limit, fetched};
 use crate::prefer;
 use crate::problem::{FieldError, Problem};
@@ -173,28 +174,29 @@ async fn change(
         DisputeWish::SubmitEvidence { .. } => "submission of evidence requested",
         DisputeWish::Accept => "acceptance requested",
     };
-    let txn = state.db.begin().await?;
-    let before = disputes::lock_any(&txn, DisputeId(id)).await?.ok_or_else(|| Problem::not_found("dispute"))?;
+    let txn = Write::begin(state, admin).await?;
+    let before = disputes::lock_any(&*txn, DisputeId(id)).await?.ok_or_else(|| Problem::not_found("dispute"))?;
     let after = before.request(wanted, Utc::now().trunc_subsecs(6));
     let after = after.map_err(|reason| Problem::not_possible("dispute", reason))?;
     let operation = after.last_operation.as_ref().map_or_else(JobId::generate, |operation| operation.id);
     // Locked: nobody can have written meanwhile.
-    if disputes::save(&txn, &before, &after).await? == Saved::Stale {
+    if disputes::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("dispute", "changing at this moment; try again"));
     }
-    if let Some(payment) = payments::find_for_job(&txn, before.payment_id).await? {
+    if let Some(payment) = payments::find_for_job(&*txn, before.payment_id).await? {
         let detail = format!("dispute {id}: {what} by {}", admin.id);
         let cause = request_id().unwrap_or_default();
         let step = Step { status: payment.status, actor: Actor::Admin, cause, detail };
-        payments::add_step(&txn, payment.id, &step).await?;
+        payments::add_step(&*txn, payment.id, &step).await?;
     }
-    let job = jobs::enqueue_as(&txn, operation, JobKind::ChangeDispute, id).await?;
+    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeDispute, id).await?;
     let waiter = state.waiting.register(id, prefer::wait(prefer));
-    txn.commit().await?;
+    let accepted = DisputeBody::from(after);
+    let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
     let moved = || async {
         let found = disputes::find_any(&state.db, DisputeId(id)).await?;
         Ok(found.filter(|dispute| Operation::pending(dispute.last_operation.as_ref(), operation).is_none()))
     };
-    Ok(Changed::once(waiter, after, moved).await)
+    Ok(Changed::once(kept, waiter, accepted, moved).await)
 }

@@ -7,7 +7,6 @@ use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
-use sea_orm::TransactionTrait as _;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::domain::ids::ProviderEventId;
@@ -19,6 +18,7 @@ use uuid::Uuid;
 use crate::Tag;
 use crate::auth::Admin;
 use crate::body::JsonBody;
+use crate::idempotency::Write;
 use crate::paging::{default_limit, fetched, page};
 use crate::problem::Problem;
 use crate::state::State;
@@ -209,13 +209,14 @@ impl ProviderEventsApi {
         tag = "Tag::Admin",
         operation_id = "replay_provider_event"
     )]
-    async fn replay(&self, _admin: Admin, id: Path<Uuid>) -> Result<ReplayResponse, Problem> {
-        let txn = self.state.db.begin().await?;
-        if !provider_events::replay(&txn, ProviderEventId(id.0)).await? {
+    async fn replay(&self, admin: Admin, id: Path<Uuid>) -> Result<ReplayResponse, Problem> {
+        let txn = Write::begin(&self.state, &admin.0).await?;
+        if !provider_events::replay(&*txn, ProviderEventId(id.0)).await? {
             return Err(Problem::not_found("provider_event"));
         }
-        txn.commit().await?;
-        Ok(ReplayResponse::Accepted(Json(Replayed { replayed: 1 })))
+        let replayed = Replayed { replayed: 1 };
+        txn.commit(StatusCode::ACCEPTED, None, &replayed).await?;
+        Ok(ReplayResponse::Accepted(Json(replayed)))
     }
 
     /// Replay provider events
@@ -227,7 +228,7 @@ impl ProviderEventsApi {
         tag = "Tag::Admin",
         operation_id = "replay_provider_events"
     )]
-    async fn replay_range(&self, _admin: Admin, body: JsonBody<ReplayEvents>) -> Result<ReplayResponse, Problem> {
+    async fn replay_range(&self, admin: Admin, body: JsonBody<ReplayEvents>) -> Result<ReplayResponse, Problem> {
         let wanted = body.0;
         let all = wanted.outcome.is_none()
             && wanted.event_type.is_none()
@@ -238,10 +239,11 @@ impl ProviderEventsApi {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail));
         }
         wanted.check().map_err(|detail| Problem::invalid_field("/event_type", detail))?;
-        let txn = self.state.db.begin().await?;
-        let replayed = provider_events::replay_range(&txn, &wanted.filter(), REPLAY_MAX).await?;
-        txn.commit().await?;
-        Ok(ReplayResponse::Accepted(Json(Replayed { replayed })))
+        let txn = Write::begin(&self.state, &admin.0).await?;
+        let replayed = provider_events::replay_range(&*txn, &wanted.filter(), REPLAY_MAX).await?;
+        let replayed = Replayed { replayed };
+        txn.commit(StatusCode::ACCEPTED, None, &replayed).await?;
+        Ok(ReplayResponse::Accepted(Json(replayed)))
     }
 }
 

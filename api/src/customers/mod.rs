@@ -44,7 +44,7 @@ impl CustomersApi {
     /// Written at once; the provider is told soon after. `metadata` is merged: null removes a key.
     #[oai(path = "/api/customers/me", method = "patch", tag = "Tag::Customers", operation_id = "update_my_customer")]
     async fn update(&self, user: User, body: JsonBody<UpdateCustomer>) -> Result<Json<CustomerBody>, Problem> {
-        update::update_my_customer(&self.state, &user.0, body.0).await.map(|customer| Json(customer.into()))
+        update::update_my_customer(&self.state, &user.0, body.0).await.map(Json)
     }
 
     /// Save a payment method

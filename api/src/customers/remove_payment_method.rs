@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::TransactionTrait as _;
+use poem::http::StatusCode;
 use shared::domain::job::JobKind;
 use shared::domain::saved_payment_method::{SavedPaymentMethod, SavedPaymentMethodStatus as Status};
 use shared::store::{Saved, jobs, saved_payment_methods};
@@ -10,6 +10,7 @@ use shared::store::{Saved, jobs, saved_payment_methods};
 use super::dto::PaymentMethodBody;
 use crate::accepted::Changed;
 use crate::auth::Claims;
+use crate::idempotency::Write;
 use crate::payments::dto::is_payment_method_id;
 use crate::problem::Problem;
 use crate::state::State;
@@ -23,22 +24,23 @@ pub(super) async fn remove_payment_method(
     if !is_payment_method_id(id) {
         return Err(Problem::not_found("payment_method"));
     }
-    let txn = state.db.begin().await?;
-    let before = saved_payment_methods::find(&txn, &user.id, id).await?;
+    let txn = Write::begin(state, user).await?;
+    let before = saved_payment_methods::find(&*txn, &user.id, id).await?;
     let before = before.filter(|method| method.status != Status::Removed);
     let before = before.ok_or_else(|| Problem::not_found("payment_method"))?;
     let after = SavedPaymentMethod { status: Status::Removing, ..before.clone() };
-    if saved_payment_methods::save(&txn, &before, &after).await? == Saved::Stale {
+    if saved_payment_methods::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("payment method", "changing at this moment; try again"));
     }
     // Asked for twice, it is detached twice, which does no harm: the first job may be dead.
-    let job = jobs::enqueue(&txn, JobKind::RemovePaymentMethod, after.row_id).await?;
+    let job = jobs::enqueue(&*txn, JobKind::RemovePaymentMethod, after.row_id).await?;
     let waiter = state.waiting.register(after.row_id, wait);
-    txn.commit().await?;
+    let accepted = PaymentMethodBody::from(after);
+    let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
     let moved = || async {
         let found = saved_payment_methods::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|method| method.status == Status::Removed))
     };
-    Ok(Changed::once(waiter, after, moved).await)
+    Ok(Changed::once(kept, waiter, accepted, moved).await)
 }

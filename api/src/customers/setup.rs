@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
-use sea_orm::TransactionTrait as _;
+use poem::http::StatusCode;
 use shared::domain::ids::SetupId;
 use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
@@ -15,6 +15,7 @@ use shared::store::{customers, jobs, setups};
 use super::dto::SetupBody;
 use crate::accepted::Created;
 use crate::auth::Claims;
+use crate::idempotency::Write;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -23,8 +24,8 @@ pub(super) async fn create_setup(
     user: &Claims,
     wait: Option<Duration>,
 ) -> Result<Created<SetupBody>, Problem> {
-    let txn = state.db.begin().await?;
-    let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    let txn = Write::begin(state, user).await?;
+    let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     let now = Utc::now().trunc_subsecs(6);
     let setup = Setup {
         id: SetupId::generate(),
@@ -40,17 +41,18 @@ pub(super) async fn create_setup(
         created_at: now,
         updated_at: now,
     };
-    setups::insert(&txn, &setup).await?;
-    let job = jobs::enqueue(&txn, JobKind::CreateSetup, setup.id.0).await?;
+    setups::insert(&*txn, &setup).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateSetup, setup.id.0).await?;
     let waiter = state.waiting.register(setup.id.0, wait);
-    txn.commit().await?;
+    let id = setup.id;
+    let location = format!("/api/customers/me/setup/{}", id);
+    let accepted = SetupBody::from(setup);
+    let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let location = format!("/api/customers/me/setup/{}", setup.id);
-    let id = setup.id;
     let moved = || async {
         let found = setups::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|setup| setup.status != SetupStatus::Pending))
     };
-    Ok(Created::once(waiter, setup, location, moved).await)
+    Ok(Created::once(kept, waiter, accepted, location, moved).await)
 }

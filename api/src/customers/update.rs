@@ -1,14 +1,15 @@
 //! `PATCH /api/customers/me`: written at once, and a job tells the provider.
 
+use poem::http::StatusCode;
 use poem_openapi::types::MaybeUndefined;
-use sea_orm::TransactionTrait as _;
 use shared::domain::customer::Customer;
 use shared::domain::job::JobKind;
 use shared::domain::text_rules::check_text;
 use shared::store::{Saved, customers, jobs};
 
-use super::dto::UpdateCustomer;
+use super::dto::{CustomerBody, UpdateCustomer};
 use crate::auth::Claims;
+use crate::idempotency::Write;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
 use crate::subscriptions::merged;
@@ -18,20 +19,21 @@ pub(super) async fn update_my_customer(
     state: &State,
     user: &Claims,
     patch: UpdateCustomer,
-) -> Result<Customer, Problem> {
-    let txn = state.db.begin().await?;
-    let before = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+) -> Result<CustomerBody, Problem> {
+    let txn = Write::begin(state, user).await?;
+    let before = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     let after = patched(&before, patch).map_err(Problem::invalid)?;
-    if customers::save(&txn, &before, &after).await? == Saved::Stale {
+    if customers::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("customer", "changing at this moment; try again"));
     }
-    let now = customers::find_for_job(&txn, after.id).await?.unwrap_or(after);
+    let now = customers::find_for_job(&*txn, after.id).await?.unwrap_or(after);
     let job = match now.stripe_customer_id {
-        Some(_) => Some(jobs::enqueue(&txn, JobKind::UpdateCustomer, now.id.0).await?),
+        Some(_) => Some(jobs::enqueue(&*txn, JobKind::UpdateCustomer, now.id.0).await?),
         // The one that will be made is made from what is known then; who is making one at this moment looks again.
         None => None,
     };
-    txn.commit().await?;
+    let now = CustomerBody::from(now);
+    txn.commit(StatusCode::OK, None, &now).await?;
     if let Some(job) = job {
         state.ringer.ring(job);
     }

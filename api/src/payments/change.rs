@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use sea_orm::TransactionTrait as _;
+use poem::http::StatusCode;
 use shared::domain::ids::{JobId, PaymentId};
 use shared::domain::job::JobKind;
 use shared::domain::operation::{NotPossible, Operation};
@@ -18,6 +18,7 @@ use super::dto::PaymentBody;
 use crate::accepted::Changed;
 use crate::auth::Claims;
 use crate::envelope::request_id;
+use crate::idempotency::Write;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -27,28 +28,29 @@ pub(super) async fn change_payment(
     (id, wait): (Uuid, Option<Duration>),
     request: impl FnOnce(&Payment, DateTime<Utc>) -> Result<Payment, NotPossible>,
 ) -> Result<Changed<PaymentBody>, Problem> {
-    let txn = state.db.begin().await?;
-    let before = payments::lock(&txn, &user.id, PaymentId(id)).await?;
+    let txn = Write::begin(state, user).await?;
+    let before = payments::lock(&*txn, &user.id, PaymentId(id)).await?;
     let before = before.ok_or_else(|| Problem::not_found("payment"))?;
     let after =
         request(&before, Utc::now().trunc_subsecs(6)).map_err(|reason| Problem::not_possible("payment", reason))?;
     let operation = after.last_operation.as_ref().map_or_else(JobId::generate, |operation| operation.id);
     // Locked: nobody can have written meanwhile.
-    if payments::save(&txn, &before, &after).await? == Saved::Stale {
+    if payments::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("payment", "changing at this moment; try again"));
     }
     let cause = request_id().unwrap_or_default();
     let step = Step { status: after.status, actor: Actor::Api, cause, detail: detail(&after) };
-    payments::add_step(&txn, after.id, &step).await?;
-    let job = jobs::enqueue_as(&txn, operation, JobKind::ChangePayment, after.id.0).await?;
+    payments::add_step(&*txn, after.id, &step).await?;
+    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangePayment, after.id.0).await?;
     let waiter = state.waiting.register(after.id.0, wait);
-    txn.commit().await?;
+    let accepted = PaymentBody::from(after);
+    let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
     let moved = || async {
         let found = payments::find(&state.db, &user.id, PaymentId(id)).await?;
         Ok(found.filter(|payment| Operation::pending(payment.last_operation.as_ref(), operation).is_none()))
     };
-    Ok(Changed::once(waiter, after, moved).await)
+    Ok(Changed::once(kept, waiter, accepted, moved).await)
 }
 
 /// What the timeline says of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
-use sea_orm::{ConnectionTrait, TransactionTrait as _};
+use sea_orm::ConnectionTrait;
 use shared::domain::ids::UserId;
 use shared::domain::job::JobKind;
 use shared::domain::payment::PaymentStatus;
@@ -18,6 +18,7 @@ use super::dto::{CreatePayment, PaymentBody};
 use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
+use crate::idempotency::Write;
 use crate::problem::Problem;
 use crate::state::State;
 use crate::wire::Provider;
@@ -33,11 +34,11 @@ pub(super) async fn create_payment(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_not_enabled", detail));
     }
     let wanted = body.check()?;
-    let txn = state.db.begin().await?;
+    let txn = Write::begin(state, user).await?;
     if let Some((method, must_be_saved)) = wanted.payment_method() {
-        check_payment_method(&txn, &user.id, method, must_be_saved).await?;
+        check_payment_method(&*txn, &user.id, method, must_be_saved).await?;
     }
-    let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     // Postgres keeps microseconds: the answer says what later answers will say.
     let payment = wanted.into_payment(user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
     let step = Step {
@@ -46,21 +47,22 @@ pub(super) async fn create_payment(
         cause: request_id().unwrap_or_default(),
         detail: "accepted".to_owned(),
     };
-    payments::insert(&txn, &payment).await?;
-    payments::add_step(&txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&txn, JobKind::CreatePayment, payment.id.0).await?;
+    payments::insert(&*txn, &payment).await?;
+    payments::add_step(&*txn, payment.id, &step).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreatePayment, payment.id.0).await?;
     // Registered before the worker can know: no change is missed.
     let waiter = state.waiting.register(payment.id.0, wait);
-    txn.commit().await?;
+    let id = payment.id;
+    let location = format!("/api/payments/{}", id);
+    let accepted = PaymentBody::from(payment);
+    let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let location = format!("/api/payments/{}", payment.id);
-    let id = payment.id;
     let moved = || async {
         let found = payments::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|payment| payment.status != PaymentStatus::Pending))
     };
-    Ok(Created::once(waiter, payment, location, moved).await)
+    Ok(Created::once(kept, waiter, accepted, location, moved).await)
 }
 
 /// A payment method that is known to us must be the user's and still be saved.

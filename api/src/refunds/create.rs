@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
-use sea_orm::TransactionTrait as _;
 use shared::domain::ids::{PaymentId, RefundId};
 use shared::domain::job::JobKind;
 use shared::domain::money::Money;
@@ -19,6 +18,7 @@ use super::dto::{CreateRefund, RefundBody};
 use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
+use crate::idempotency::Write;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
 use crate::wire::metadata_errors;
@@ -33,11 +33,11 @@ pub(super) async fn create_refund(
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
-    let txn = state.db.begin().await?;
-    let payment = payments::lock(&txn, &user.id, PaymentId(body.payment_id)).await?;
+    let txn = Write::begin(state, user).await?;
+    let payment = payments::lock(&*txn, &user.id, PaymentId(body.payment_id)).await?;
     let payment = payment.ok_or_else(|| Problem::invalid_field("/payment_id", "there is no such payment"))?;
     let refund = refund_of(&payment, body)?;
-    let inserted = refunds::insert(&txn, &refund).await;
+    let inserted = refunds::insert(&*txn, &refund).await;
     inserted.map_err(|error| if refunds::exceeds_captured(&error) { exceeds(&payment) } else { error.into() })?;
     let step = Step {
         status: payment.status,
@@ -45,19 +45,20 @@ pub(super) async fn create_refund(
         cause: request_id().unwrap_or_default(),
         detail: format!("refund {} of {} requested", refund.id, refund.money.minor),
     };
-    payments::add_step(&txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&txn, JobKind::CreateRefund, refund.id.0).await?;
+    payments::add_step(&*txn, payment.id, &step).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateRefund, refund.id.0).await?;
     let waiter = state.waiting.register(refund.id.0, wait);
-    txn.commit().await?;
+    let id = refund.id;
+    let location = format!("/api/refunds/{}", id);
+    let accepted = RefundBody::from(refund);
+    let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let location = format!("/api/refunds/{}", refund.id);
-    let id = refund.id;
     let moved = || async {
         let found = refunds::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|refund| refund.status != RefundStatus::Pending))
     };
-    Ok(Created::once(waiter, refund, location, moved).await)
+    Ok(Created::once(kept, waiter, accepted, location, moved).await)
 }
 
 fn refund_of(payment: &Payment, body: CreateRefund) -> Result<Refund, Problem> {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chrono::{SubsecRound as _, Utc};
-use sea_orm::TransactionTrait as _;
+use poem::http::StatusCode;
 use shared::domain::job::JobKind;
 use shared::domain::subscription::SubscriptionStatus;
 use shared::store::{customers, jobs, subscriptions};
@@ -13,6 +13,7 @@ use shared::store::{customers, jobs, subscriptions};
 use super::dto::{CreateSubscription, SubscriptionBody};
 use crate::accepted::Created;
 use crate::auth::Claims;
+use crate::idempotency::Write;
 use crate::payments::create::check_payment_method;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
@@ -29,23 +30,24 @@ pub(super) async fn create_subscription(
         return Err(Problem::not_supported(vec![FieldError { pointer: "/provider".to_owned(), detail }]));
     }
     let money = body.check().map_err(Problem::invalid)?;
-    let txn = state.db.begin().await?;
+    let txn = Write::begin(state, user).await?;
     if let Some(method) = &body.payment_method {
-        check_payment_method(&txn, &user.id, method, true).await?;
+        check_payment_method(&*txn, &user.id, method, true).await?;
     }
-    let customer = customers::ensure(&txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     let subscription = body.into_subscription(money, user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
-    subscriptions::insert(&txn, &subscription).await?;
-    let job = jobs::enqueue(&txn, JobKind::CreateSubscription, subscription.id.0).await?;
+    subscriptions::insert(&*txn, &subscription).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateSubscription, subscription.id.0).await?;
     let waiter = state.waiting.register(subscription.id.0, wait);
-    txn.commit().await?;
+    let id = subscription.id;
+    let location = format!("/api/subscriptions/{}", id);
+    let accepted = SubscriptionBody::from(subscription);
+    let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let location = format!("/api/subscriptions/{}", subscription.id);
-    let id = subscription.id;
     let moved = || async {
         let found = subscriptions::find(&state.db, &user.id, id).await?;
         Ok(found.filter(|found| found.status != SubscriptionStatus::Pending))
     };
-    Ok(Created::once(waiter, subscription, location, moved).await)
+    Ok(Created::once(kept, waiter, accepted, location, moved).await)
 }

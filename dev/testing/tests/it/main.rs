@@ -10,6 +10,7 @@ mod customers;
 mod disputes;
 mod guide;
 mod histories;
+mod idempotency;
 mod inbox;
 mod ownership;
 mod payments;
