@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use poem::Request;
-use poem::http::StatusCode;
+use poem::http::{StatusCode, header};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use secrecy::ExposeSecret as _;
@@ -24,6 +24,7 @@ use url::Url;
 
 use crate::config;
 use crate::problem::Problem;
+use crate::rate_limit::Class;
 use crate::state::State;
 
 /// The user that a token names.
@@ -37,8 +38,10 @@ pub struct Claims {
     pub id: UserId,
     pub email: Option<String>,
     pub name: Option<String>,
-    /// Whether the token's `role` is `admin`, or its `is_super_admin` is true.
+    /// Whether the token's `role` is `admin`, or its `is_super_admin` is true; a service's: whether it has the scope.
     pub is_admin: bool,
+    /// A service's: what it may do.
+    pub scopes: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +53,8 @@ struct TokenClaims {
     role: Option<serde_json::Value>,
     #[serde(default)]
     is_super_admin: Option<bool>,
+    /// Separated by spaces (RFC 8693). Only counts with the role `service`: users' tokens have scopes of other kinds.
+    scope: Option<String>,
 }
 
 /// An administrator: the user of a token with the role `admin`, or with `is_super_admin`.
@@ -66,11 +71,69 @@ async fn admin_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
     }
 }
 
-async fn user_of(request: &Request, bearer: Bearer) -> poem::Result<Claims> {
-    let state = request
-        .data::<Arc<State>>()
-        .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours"))?;
-    Ok(state.verifier.verify(&bearer.token).await?)
+/// The envelope has found out already whose the token is.
+async fn user_of(request: &Request, _: Bearer) -> poem::Result<Claims> {
+    match request.data::<Authenticated>() {
+        Some(Authenticated(Ok(claims))) => Ok(claims.clone()),
+        Some(Authenticated(Err(problem))) => Err(problem.clone().into()),
+        None => Err(Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", "there is no token").into()),
+    }
+}
+
+/// What the token of a request says: found out once, before the operation, because the limiter needs it too.
+#[derive(Clone)]
+pub(crate) struct Authenticated(pub(crate) Result<Claims, Problem>);
+
+impl Authenticated {
+    /// `None`: the request has no bearer token.
+    pub(crate) async fn of(state: &State, request: &Request) -> Option<Self> {
+        let header = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = header.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        Some(Self(match state.verifier.verify(token.trim()).await {
+            Ok(claims) => acting(claims, request),
+            Err(problem) => Err(problem),
+        }))
+    }
+}
+
+/// Who a request acts for, and whether its token may do that. A token with the role `service` is a back end's: it does
+/// what its scopes allow, for the user in `On-Behalf-Of` or else for itself.
+fn acting(claims: Claims, request: &Request) -> Result<Claims, Problem> {
+    let forbidden = |code: &str, detail: String| Problem::new(StatusCode::FORBIDDEN, code, detail);
+    let other = request.headers().get("on-behalf-of").map(|value| value.to_str().unwrap_or_default());
+    let Some(scopes) = &claims.scopes else {
+        return match other {
+            None => Ok(claims),
+            Some(_) => Err(forbidden("forbidden", "only a service's token acts for others".to_owned())),
+        };
+    };
+    let needed = scope_of(request);
+    if !scopes.iter().any(|scope| scope == needed) {
+        return Err(forbidden("insufficient_scope", format!("the token lacks the scope {needed}")));
+    }
+    match other {
+        None => Ok(claims),
+        Some(user) if (1..=255).contains(&user.len()) => {
+            Ok(Claims { id: UserId(user.to_owned()), email: None, name: None, ..claims })
+        }
+        Some(_) => Err(Problem::invalid_parameter("On-Behalf-Of", "must be the id of a user")),
+    }
+}
+
+fn scope_of(request: &Request) -> &'static str {
+    let path = request.uri().path();
+    if path.starts_with("/api/admin/") {
+        "admin"
+    } else if Class::of(request.method()) == Class::Read {
+        "payments:read"
+    } else if path.starts_with("/api/refunds") {
+        "refunds:write"
+    } else {
+        "payments:write"
+    }
 }
 
 enum Source {
@@ -191,8 +254,13 @@ impl Verifier {
             return Err(unauthorized("the token's `sub` is empty or too long"));
         }
         let text = |text: Option<String>| text.filter(|text| text.len() <= 500 && !text.contains('\0'));
-        let is_admin = claims.role == Some("admin".into()) || claims.is_super_admin == Some(true);
-        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name), is_admin })
+        let scopes: Option<Vec<String>> = (claims.role == Some("service".into()))
+            .then(|| claims.scope.unwrap_or_default().split(' ').map(str::to_owned).collect());
+        let is_admin = match &scopes {
+            Some(scopes) => scopes.iter().any(|scope| scope == "admin"),
+            None => claims.role == Some("admin".into()) || claims.is_super_admin == Some(true),
+        };
+        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name), is_admin, scopes })
     }
 
     fn key(&self, kid: Option<&str>) -> Option<DecodingKey> {

@@ -29,12 +29,35 @@ pub struct Config {
     /// behind a proxy. None: any; callbacks are only believed in that they come.
     #[arg(long, env, value_delimiter = ',')]
     pub swish_callback_addresses: Vec<IpNet>,
+    #[command(flatten)]
+    pub rate_limits: RateLimits,
+    /// The networks of the proxies before us, separated by commas: what they say in `X-Forwarded-For` of the client's
+    /// address is believed, and nobody else.
+    #[arg(long, env, value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins of web pages that may use the API from a browser, separated by commas, as in https://shop.example.
+    #[arg(long, env, value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
     /// The largest body of a request, in bytes.
     #[arg(long, env, default_value_t = 65_536)]
     pub body_bytes_max: usize,
     /// The largest body of a webhook, in bytes. Stripe's events can be long.
     #[arg(long, env, default_value_t = 1_048_576)]
     pub webhook_body_bytes_max: usize,
+}
+
+/// How many requests a minute. 0: as many as come. Webhooks, health and metrics are not limited.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RateLimits {
+    /// Of a user, that write.
+    #[arg(long, env, default_value_t = 100)]
+    pub rate_limit_writes: u32,
+    /// Of a user, that read.
+    #[arg(long, env, default_value_t = 600)]
+    pub rate_limit_reads: u32,
+    /// Of an address, without a good token.
+    #[arg(long, env, default_value_t = 60)]
+    pub rate_limit_anonymous: u32,
 }
 
 /// Where the keys that tokens are signed with come from: exactly one of the four.

@@ -1,17 +1,24 @@
 //! What every request goes through: its id, the limit of its body, errors as problems, the log line, the metrics.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use poem::http::HeaderValue;
+use ipnet::IpNet;
 use poem::http::header::{self, HeaderName};
+use poem::http::{HeaderValue, StatusCode};
 use poem::{Body, Endpoint, IntoResponse as _, PathPattern, Request, Response, Result};
 use uuid::Uuid;
 
+use crate::auth::Authenticated;
 use crate::idempotency::{key_of, under_key};
+use crate::prefer::WAIT_MAX;
 use crate::problem::{Problem, response_of};
+use crate::rate_limit::{Class, Standing, Verdict};
 use crate::state::State;
 
+/// The longest that a request may take: one that waits, and some more.
+const ANSWER_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_secs(15));
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
@@ -41,6 +48,7 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         let started = Instant::now();
         let method = request.method().clone();
+        let is_api = request.uri().path().starts_with("/api/");
         let id = request
             .headers()
             .get(REQUEST_ID)
@@ -51,11 +59,24 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        secure(&mut response, is_api);
         let status = response.status();
         self.state.metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
         tracing::debug!(request.id = id, %method, route, status = status.as_u16(), elapsed = ?started.elapsed(), "request");
         Ok(response)
+    }
+}
+
+/// What keeps browsers and caches from doing more with an answer than they should.
+fn secure(response: &mut Response, is_api: bool) {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if is_api {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private, no-store"));
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
     }
 }
 
@@ -67,6 +88,10 @@ impl<E: Endpoint> Envelope<E> {
         if let Err(problem) = limit_body(&mut request, bytes_max).await {
             return (problem.into_response(), "too_large".to_owned());
         }
+        let standing = match self.admit(&mut request).await {
+            Ok(standing) => standing,
+            Err(response) => return (*response, "limited".to_owned()),
+        };
         let key = match key_of(request.method(), request.uri().path(), request.headers()) {
             Ok(key) => key,
             Err(problem) => return (problem.into_response(), "unmatched".to_owned()),
@@ -80,18 +105,75 @@ impl<E: Endpoint> Envelope<E> {
             None => Vec::new(),
         };
         let inner = async { self.inner.call(request).await.map(poem::IntoResponse::into_response) };
-        let result = under_key(key.map(|key| (key, method, path, body.as_slice())), inner).await;
+        let answer = under_key(key.map(|key| (key, method, path, body.as_slice())), inner);
+        let result = match tokio::time::timeout(ANSWER_MAX, answer).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "it took too long; try again").into())
+            }
+        };
         let pattern = match &result {
             Ok(_) => None,
             Err(error) => error.data::<PathPattern>().map(|pattern| pattern.0.to_string()),
         };
-        let response = match result {
+        let mut response = match result {
             Ok(response) => response,
             Err(error) => response_of(error),
         };
+        if let Some(standing) = standing {
+            standing.write(&mut response);
+        }
         let pattern = pattern.or_else(|| response.data::<PathPattern>().map(|pattern| pattern.0.to_string()));
         (response, pattern.unwrap_or_else(|| "unmatched".to_owned()))
     }
+}
+
+impl<E> Envelope<E> {
+    /// Who asks, and whether that is too often. Webhooks and what is no operation for users is not limited.
+    async fn admit(&self, request: &mut Request) -> Result<Option<Standing>, Box<Response>> {
+        let path = request.uri().path();
+        if !path.starts_with("/api/") || path.starts_with("/api/webhooks/") {
+            return Ok(None);
+        }
+        let authenticated = Authenticated::of(&self.state, request).await;
+        let (class, asker) = match &authenticated {
+            Some(Authenticated(Ok(claims))) => (Class::of(request.method()), format!("user:{}", claims.id)),
+            Some(Authenticated(Err(_))) | None => {
+                let address = client_address(request, &self.state.trusted_proxies);
+                (Class::Anonymous, address.map_or_else(|| "address:unknown".to_owned(), |ip| format!("address:{ip}")))
+            }
+        };
+        if let Some(authenticated) = authenticated {
+            request.set_data(authenticated);
+        }
+        let (verdict, away) = self.state.rate_limiter.ask(class, &asker).await;
+        if away {
+            self.state.metrics.rate_limiter("unavailable");
+        }
+        match verdict {
+            Verdict::Unknown => Ok(None),
+            Verdict::Allowed(standing) => Ok(Some(standing)),
+            Verdict::Refused(standing) => {
+                self.state.metrics.rate_limiter("refused");
+                Err(Box::new(standing.problem()))
+            }
+        }
+    }
+}
+
+/// The client's address: the peer's, or what proxies that we trust say before it. The last address in the list that is
+/// no trusted proxy's own was written by one that is.
+fn client_address(request: &Request, trusted: &[IpNet]) -> Option<IpAddr> {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let peer = request.remote_addr().as_socket_addr().map(|peer| peer.ip().to_canonical())?;
+    if !is_trusted(&peer) {
+        return Some(peer);
+    }
+    let forwarded: Vec<&str> =
+        request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let forwarded = forwarded.join(",");
+    let mut addresses = forwarded.rsplit(',').map_while(|text| text.trim().parse::<IpAddr>().ok());
+    Some(addresses.find(|address| !is_trusted(address)).unwrap_or(peer))
 }
 
 /// The body, which stays where it was.

@@ -4,7 +4,7 @@
 //!   [`health`]: the operations.
 //! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`idempotency`]: what is asked twice is done once.
-//! - [`auth`]: who asks. [`problem`]: how errors look. [`envelope`]: what every request goes through.
+//! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
 //! - [`waiting`]: requests that wait for something to move.
 
 pub mod accepted;
@@ -12,6 +12,7 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod config;
+mod cors;
 pub mod customers;
 pub mod disputes;
 pub mod envelope;
@@ -23,6 +24,7 @@ pub mod payments;
 pub mod prefer;
 pub mod problem;
 pub mod provider_webhooks;
+pub mod rate_limit;
 pub mod refunds;
 pub mod state;
 pub mod subscriptions;
@@ -117,7 +119,8 @@ pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
         .nest("/", service)
         .data(state.clone())
         .with(CatchPanic::new().with_handler(problem::PanicProblem));
-    envelope::Envelope::new(routes, state.clone())
+    let enveloped = envelope::Envelope::new(routes, state.clone());
+    cors::allow(enveloped, &state.cors_origins)
 }
 
 /// Serves until `stop` resolves, then finishes the requests at work and returns.

@@ -10,6 +10,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     webhooks: IntCounterVec,
     webhook_version_mismatches: IntCounterVec,
+    rate_limited: IntCounterVec,
 }
 
 impl Metrics {
@@ -41,11 +42,19 @@ impl Metrics {
             &["provider"],
         )
         .expect("a valid name");
-        for collector in [&requests, &webhooks, &webhook_version_mismatches] {
+        let rate_limited = IntCounterVec::new(
+            Opts::new(
+                "payment_service_rate_limiter_verdicts_total",
+                "Requests that were refused as too many, or let through because Redis was away.",
+            ),
+            &["verdict"],
+        )
+        .expect("a valid name");
+        for collector in [&requests, &webhooks, &webhook_version_mismatches, &rate_limited] {
             registry.register(Box::new(collector.clone())).expect("registered once");
         }
         registry.register(Box::new(request_duration.clone())).expect("registered once");
-        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches }
+        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches, rate_limited }
     }
 
     /// `route` is a template, never a path with ids.
@@ -67,6 +76,11 @@ impl Metrics {
     /// The endpoint at the provider has another version than our calls.
     pub fn webhook_version_mismatch(&self, provider: &str) {
         self.webhook_version_mismatches.with_label_values(&[provider]).inc();
+    }
+
+    /// `verdict`: refused or unavailable.
+    pub fn rate_limiter(&self, verdict: &str) {
+        self.rate_limited.with_label_values(&[verdict]).inc();
     }
 
     /// # Errors

@@ -13,8 +13,9 @@ use shared::store;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::auth::Verifier;
-use crate::config::Config;
+use crate::config::{Config, RateLimits};
 use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
 use crate::waiting::Waiting;
 
 pub struct State {
@@ -23,6 +24,9 @@ pub struct State {
     pub ringer: Ringer,
     pub verifier: Verifier,
     pub waiting: Waiting,
+    pub rate_limiter: RateLimiter,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors_origins: Vec<String>,
     pub metrics: Metrics,
     pub stripe_webhook_secrets: Vec<SecretString>,
     pub swish_callback_secrets: Vec<SecretString>,
@@ -68,6 +72,9 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         ringer,
         verifier: Verifier::new(&config.auth).context("the keys for tokens")?,
         waiting: Waiting::default(),
+        rate_limiter: RateLimiter::new(config.rate_limits.clone(), &redis_url, &config.common.queue_prefix),
+        trusted_proxies: config.trusted_proxies.clone(),
+        cors_origins: config.cors_origins.clone(),
         metrics: Metrics::new(),
         stripe_webhook_secrets: config.stripe_webhook_secrets.clone(),
         swish_callback_secrets: config.swish_callback_secrets.clone(),
@@ -99,6 +106,9 @@ impl State {
             ringer: Ringer::deaf(),
             verifier: Verifier::none(),
             waiting: Waiting::default(),
+            rate_limiter: RateLimiter::new(RateLimits::default(), "", ""),
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
             metrics: Metrics::new(),
             stripe_webhook_secrets: Vec::new(),
             swish_callback_secrets: Vec::new(),

@@ -6,6 +6,7 @@
 pub mod database;
 pub mod processes;
 mod roles;
+pub mod settings;
 pub mod swish;
 
 use std::net::TcpListener;
@@ -27,6 +28,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use worker::context::Context;
+
+use crate::settings::{Settings, common};
+
+pub use settings::development_auth;
 
 /// What tokens are signed with in tests.
 pub const JWT_SECRET: &str = "a secret for tests";
@@ -90,16 +95,16 @@ impl RunningWorker {
 
 impl TestApp {
     pub async fn start() -> Self {
-        Self::start_with(development_auth()).await
+        Self::start_as(Settings::default()).await
     }
 
     /// With other keys for tokens.
     pub async fn start_with(auth: Auth) -> Self {
-        Self::start_on(auth, database::redis_url()).await
+        Self::start_as(Settings { auth, ..Settings::default() }).await
     }
 
-    /// With a Redis of its own.
-    pub async fn start_on(auth: Auth, redis_url: String) -> Self {
+    pub async fn start_as(settings: Settings) -> Self {
+        let Settings { auth, redis_url, rate_limits, trusted_proxies } = settings;
         let database_url = database::fresh().await;
         let queue_prefix = format!("test-{}", Uuid::new_v4().simple());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -126,6 +131,9 @@ impl TestApp {
             stripe_webhook_secrets: vec![OLD_WEBHOOK_SECRET.into(), WEBHOOK_SECRET.into()],
             swish_callback_secrets: vec![swish::CALLBACK_SECRET.into()],
             swish_callback_addresses: Vec::new(),
+            rate_limits,
+            trusted_proxies,
+            cors_origins: vec!["https://shop.example".to_owned()],
             body_bytes_max: 65_536,
             webhook_body_bytes_max: 1_048_576,
         };
@@ -276,7 +284,7 @@ impl TestApp {
         self.query(text).await.iter().map(|row| JobId(row.try_get("", "id").expect("an id"))).collect()
     }
 
-    /// Lets time pass for jobs but polls: waiting ones are due, leases and rings have run out.
+    /// Lets time pass for jobs but polls: waiting ones are due, leases and rings have run out, attempts are a minute old.
     ///
     /// # Panics
     /// The database fails.
@@ -287,6 +295,7 @@ impl TestApp {
              WHERE state IN ('queued', 'running') AND kind <> 'poll_swish'",
         )
         .await;
+        self.execute("UPDATE attempts SET created_at = created_at - interval '1 minute'").await;
     }
 
     /// Runs jobs and lets time pass until nothing but polls is left to do.
@@ -302,7 +311,9 @@ impl TestApp {
             }
             self.pass_time().await;
         }
-        panic!("jobs without end");
+        let left = "SELECT string_agg(concat_ws(' ', kind, attempts, max_attempts, last_error), '; ') FROM jobs
+                    WHERE state IN ('queued', 'running') AND kind <> 'poll_swish'";
+        panic!("jobs without end: {}", self.text(left).await);
     }
 
     /// Takes the lease of the only job that is due, as a worker that is about to crash would.
@@ -415,29 +426,4 @@ pub fn payment_body(more: Value) -> Value {
 pub fn token(user: &str) -> String {
     let role = if user == "root" { "admin" } else { "user" };
     stack::tokens::token(JWT_SECRET, user, role).expect("a token")
-}
-
-#[must_use]
-pub fn development_auth() -> Auth {
-    Auth {
-        keys: api::config::Keys {
-            jwt_jwks_url: None,
-            jwt_pem_url: None,
-            jwt_pem_file: None,
-            jwt_development_secret: Some(JWT_SECRET.into()),
-        },
-        jwt_issuer: None,
-        jwt_audience: None,
-    }
-}
-
-fn common(database_url: &str, redis_url: &str, queue_prefix: &str) -> shared::config::Common {
-    shared::config::Common {
-        database_url: database_url.into(),
-        redis_url: redis_url.into(),
-        queue_prefix: queue_prefix.to_owned(),
-        database_connections_max: 8,
-        log_format: shared::telemetry::LogFormat::Text,
-        log_filter: "warn".to_owned(),
-    }
 }

@@ -12,6 +12,7 @@ mod guide;
 mod histories;
 mod idempotency;
 mod inbox;
+mod limits;
 mod ownership;
 mod payments;
 mod queue;

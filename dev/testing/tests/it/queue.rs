@@ -11,7 +11,8 @@ use shared::queue::doorbell::{Doorbell, WINDOW};
 use shared::queue::ringer::Ringer;
 use shared::store::jobs::{self, Ended, Ending};
 use testing::processes::{RedisProcess, WorkerProcess};
-use testing::{TestApp, development_auth, wait_until};
+use testing::settings::Settings;
+use testing::{TestApp, wait_until};
 
 async fn redis(app: &TestApp) -> redis::aio::ConnectionManager {
     shared::queue::connect(&app.redis_url).await.expect("Redis")
@@ -55,7 +56,7 @@ async fn a_flushed_redis_loses_nothing_and_needs_no_restart() {
 #[tokio::test]
 async fn a_redis_that_dies_and_comes_back_empty_needs_no_restart_of_api_or_worker() {
     let mut redis = RedisProcess::start().await;
-    let app = TestApp::start_on(development_auth(), redis.url()).await;
+    let app = TestApp::start_as(Settings { redis_url: redis.url(), ..Settings::default() }).await;
     let worker = app.start_worker();
     let pay = async || app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
     let mut ids = vec![pay().await];
