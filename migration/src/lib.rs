@@ -18,6 +18,7 @@ mod m20261125_000013_inbox;
 mod m20261125_000014_customers_removed_metadata;
 mod m20261125_000015_swish;
 mod m20261125_000016_create_idempotency_keys;
+mod m20261125_000017_sweeps;
 
 pub struct Migrator;
 
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000014_customers_removed_metadata::Migration),
             Box::new(m20261125_000015_swish::Migration),
             Box::new(m20261125_000016_create_idempotency_keys::Migration),
+            Box::new(m20261125_000017_sweeps::Migration),
         ]
     }
 }

@@ -31,6 +31,12 @@ pub struct Config {
     /// How long a call to Stripe may take, in milliseconds. Then its outcome is unknown, and it is looked into.
     #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..=80_000))]
     pub stripe_timeout_ms: u64,
+    /// Whether Stripe's event feed is read, every minute, for what no webhook has told.
+    #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
+    pub stripe_event_sweep: bool,
+    /// So many calls of a provider that fail one after the other stop calls to it for a while. 0: never.
+    #[arg(long, env, default_value_t = 10)]
+    pub provider_breaker_failures: u32,
     #[command(flatten)]
     pub swish: SwishOptions,
     /// Where `/metrics` is served. None: nowhere.
@@ -73,7 +79,7 @@ pub struct SwishOptions {
 impl SwishOptions {
     /// `None`: there is no certificate.
     #[must_use]
-    pub fn settings(&self) -> Option<Settings> {
+    pub fn settings(&self, breaker_failures: u32) -> Option<Settings> {
         Some(Settings {
             base_url: self.swish_base_url.clone(),
             certificate: CertificateFiles {
@@ -86,6 +92,7 @@ impl SwishOptions {
             callback_url: self.swish_callback_url.clone()?,
             callback_secret: self.swish_callback_secrets.first()?.clone(),
             timeout: Duration::from_millis(self.swish_timeout_ms),
+            breaker_failures,
         })
     }
 }

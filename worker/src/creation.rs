@@ -256,6 +256,11 @@ fn next_words(lease: &Lease) -> &'static str {
 pub(crate) fn retry(lease: &Lease, error: &ProviderError) -> Ending {
     let (delay, text) = (retry_delay(lease), error.chain());
     match error {
+        // The breaker says when it may be tried again; spread, so that the backlog does not come all at once.
+        ProviderError::NotSent { source: CallError::BreakerOpen { .. }, retry_after } => {
+            let spread = Duration::from_millis(rand::random_range(0..10_000));
+            Ending::Snooze { delay: retry_after.unwrap_or_default().saturating_add(spread), error: Some(text) }
+        }
         ProviderError::NotSent { retry_after, .. } => {
             let delay = delay.max(retry_after.unwrap_or_default()).max(Duration::from_millis(250));
             Ending::Snooze { delay, error: Some(text) }

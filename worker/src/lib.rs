@@ -53,9 +53,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     )
     .await
     .context("DATABASE_URL")?;
-    let stripe = Stripe::new(&config.stripe_base_url, config.stripe_api_key.clone(), config.stripe_timeout())
+    let (timeout, failures) = (config.stripe_timeout(), config.provider_breaker_failures);
+    let stripe = Stripe::new(&config.stripe_base_url, config.stripe_api_key.clone(), timeout, failures)
         .context("the HTTP client")?;
-    let swish = config.swish.settings().map(|settings| Swish::new(settings, Utc::now())).transpose()?;
+    let swish = config.swish.settings(failures).map(|settings| Swish::new(settings, Utc::now())).transpose()?;
     let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
     let context = Arc::new(Context::new(db.clone(), stripe, swish, ringer));
     tracing::info!(worker = %context.worker, lanes = ?config.lanes, concurrency = config.concurrency, "started");
@@ -78,6 +79,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     background.spawn(loops::renew_leases::run(context.clone()));
     background.spawn(loops::reap_idempotency_keys::run(db.clone()));
     background.spawn(loops::renew_swish_certificate::run(context.clone()));
+    if config.stripe_event_sweep {
+        background.spawn(loops::keep_sweeping::run(db.clone()));
+    }
     if let Some(address) = config.listen {
         background.spawn(metrics::serve(TcpListener::bind(address), context.clone()));
     }

@@ -15,6 +15,7 @@ use crate::jobs::create_setup::CreateSetup;
 use crate::jobs::create_subscription::CreateSubscription;
 use crate::jobs::poll_swish::PollSwish;
 use crate::jobs::remove_payment_method::RemovePaymentMethod;
+use crate::jobs::sweep_stripe_events::SweepStripeEvents;
 use crate::jobs::update_customer::UpdateCustomer;
 use crate::runner::{JobError, three_phases};
 
@@ -36,6 +37,7 @@ pub(crate) async fn dispatch(
         JobKind::UpdateCustomer => three_phases::<UpdateCustomer>(context, txn, lease).await,
         JobKind::RemovePaymentMethod => three_phases::<RemovePaymentMethod>(context, txn, lease).await,
         JobKind::ChangeDispute => three_phases::<ChangeDispute>(context, txn, lease).await,
+        JobKind::SweepStripeEvents => three_phases::<SweepStripeEvents>(context, txn, lease).await,
         JobKind::PollSwish => three_phases::<PollSwish>(context, txn, lease).await,
         JobKind::ApplySwishCallback => three_phases::<ApplySwishCallback>(context, txn, lease).await,
         JobKind::ApplyStripeEvent => three_phases::<ApplyStripeEvent>(context, txn, lease).await,

@@ -119,8 +119,9 @@ impl TestApp {
         .await
         .expect("the simulator");
         let db = store::connect(&database_url, "test", 5).await.expect("the database");
-        let stripe = Stripe::new(&simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2))
-            .expect("a client");
+        let stripe =
+            Stripe::new(&simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2), 0)
+                .expect("a client");
         let swish = swish::start().await;
         let client = Some(swish::client(&swish, &api_url));
         let context = Arc::new(Context::new(db.clone(), stripe, client, Ringer::deaf()));
@@ -180,6 +181,8 @@ impl TestApp {
             "sk_test_x",
             "--database-connections-max",
             "8",
+            "--stripe-event-sweep",
+            "false",
         ];
         flags.splice(0..0, others.map(str::to_owned));
         let config = worker::config::Config::parse_from(flags);

@@ -24,6 +24,7 @@ impl WorkerProcess {
             .env("STRIPE_BASE_URL", app.simulator.url())
             .env("STRIPE_API_KEY", "sk_test_x")
             .env("DATABASE_CONNECTIONS_MAX", "8")
+            .env("STRIPE_EVENT_SWEEP", "false")
             .env("RUST_LOG", "warn")
             .env("LOG_FORMAT", "text")
             .stdin(Stdio::null())

@@ -58,6 +58,7 @@ pub fn settings(simulator: &SwishSimulator, api_url: &str) -> Settings {
         callback_url: format!("{api_url}/api/webhooks/swish").parse().expect("a URL"),
         callback_secret: CALLBACK_SECRET.into(),
         timeout: Duration::from_secs(2),
+        breaker_failures: 0,
     }
 }
 

@@ -51,6 +51,8 @@ names! {
         ApplySwishCallback = "apply_swish_callback",
         /// Subject: a payment or a refund at Swish. Reads it until it has ended.
         PollSwish = "poll_swish",
+        /// No subject. Reads the feed of Stripe's events for those that no webhook told. One only, which never ends.
+        SweepStripeEvents = "sweep_stripe_events",
     }
 }
 
@@ -76,7 +78,9 @@ impl JobKind {
             | Self::UpdateCustomer
             | Self::RemovePaymentMethod
             | Self::ChangeDispute => Lane::Payments,
-            Self::ApplyStripeEvent | Self::ApplySwishCallback | Self::PollSwish => Lane::Webhooks,
+            Self::ApplyStripeEvent | Self::ApplySwishCallback | Self::PollSwish | Self::SweepStripeEvents => {
+                Lane::Webhooks
+            }
         }
     }
 }

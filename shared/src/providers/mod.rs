@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::domain::evidence::Failure;
 
+pub mod breaker;
 pub mod http;
 pub mod stripe;
 pub mod swish;
@@ -74,6 +75,8 @@ pub enum CallError {
     Transport(#[source] reqwest::Error),
     #[error("status {status}, code {code}, request {}", request_id.as_deref().unwrap_or("unknown"))]
     Status { status: u16, code: String, request_id: Option<String> },
+    #[error("{provider} did not answer one {class} after the other: nothing is sent for a while")]
+    BreakerOpen { provider: &'static str, class: &'static str },
     #[error("too late: another worker may be at it")]
     TooLate,
     #[error("{0} is not configured here")]

@@ -10,6 +10,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Ru
 pub mod attempts;
 pub mod customers;
 pub mod disputes;
+pub mod event_sweeps;
 pub mod idempotency_keys;
 pub mod jobs;
 pub mod payments;

@@ -1,5 +1,7 @@
 //! The inbox: what providers sent us, stored before it is acknowledged.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
@@ -51,6 +53,47 @@ pub async fn receive(
         ))
         .await?;
     Ok((done.rows_affected() == 1).then_some(Enqueued { id: job_id, lane: kind.lane() }))
+}
+
+/// Which of these events are here.
+///
+/// # Errors
+/// The database's own.
+pub async fn which_are_known(
+    conn: &impl ConnectionTrait,
+    provider: ProviderName,
+    ids: Vec<String>,
+) -> Result<HashSet<String>, DbErr> {
+    let rows = conn
+        .query_all_raw(sql(
+            "-- provider_events::which_are_known
+             SELECT provider_event_id FROM provider_events WHERE provider = $1 AND provider_event_id = ANY($2)",
+            [provider.as_str().into(), ids.into()],
+        ))
+        .await?;
+    rows.iter().map(|row| row.try_get("", "provider_event_id")).collect()
+}
+
+/// Stores an event that was found in a provider's feed, as [`receive`] does. Whether it was not here.
+///
+/// # Errors
+/// The database's own.
+pub async fn receive_swept(
+    conn: &impl ConnectionTrait,
+    provider: ProviderName,
+    label: &EventLabel,
+    body: &[u8],
+) -> Result<bool, DbErr> {
+    if receive(conn, provider, label, body).await?.is_none() {
+        return Ok(false);
+    }
+    conn.execute_raw(sql(
+        "-- provider_events::receive_swept
+         UPDATE provider_events SET found_by_sweep = true WHERE provider = $1 AND provider_event_id = $2",
+        [provider.as_str().into(), label.provider_event_id.as_str().into()],
+    ))
+    .await?;
+    Ok(true)
 }
 
 /// # Errors

@@ -11,4 +11,5 @@ pub mod create_setup;
 pub mod create_subscription;
 pub mod poll_swish;
 pub mod remove_payment_method;
+pub mod sweep_stripe_events;
 pub mod update_customer;

@@ -116,6 +116,15 @@ impl Actor<'_> {
 }
 
 impl World {
+    /// Makes every event so much older, as if all had happened then.
+    pub fn age_events(&self, by: std::time::Duration) {
+        let by = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        for mut event in self.events() {
+            event["created"] = (event["created"].as_i64().unwrap_or_default() - by).into();
+            self.put(Kind::Event, &event);
+        }
+    }
+
     /// Every event, in order, sent or not.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {

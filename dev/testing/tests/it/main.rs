@@ -17,6 +17,7 @@ mod ownership;
 mod payments;
 mod queue;
 mod races;
+mod reconciliation;
 mod refunds;
 mod repository;
 mod stripe_webhooks;

@@ -5,6 +5,7 @@
 mod customers;
 mod disputes;
 mod event;
+mod event_feed;
 mod form;
 mod invoices;
 mod payment_methods;
@@ -17,6 +18,7 @@ mod signature;
 mod subscriptions;
 mod transport;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -30,6 +32,7 @@ use read::Page;
 use super::ProviderError;
 
 pub use event::{Event, Subject, UnreadableEvent};
+pub use event_feed::FedEvent;
 pub use invoices::ProviderInvoice;
 pub use payments::{Answer, NewPayment};
 pub use signature::{InvalidSignature, TOLERANCE, sign, verify};
@@ -49,16 +52,22 @@ const LOOK_UP_PAGES_MAX: usize = 10;
 /// A client of one Stripe account.
 #[derive(Debug, Clone)]
 pub struct Stripe {
-    transport: transport::Transport,
+    transport: Arc<transport::Transport>,
 }
 
 impl Stripe {
-    /// `base_url` without `/v1`; `timeout` for each call.
+    /// `base_url` without `/v1`; `timeout` for each call; so many failures in a row open the breaker (0: never).
     ///
     /// # Errors
     /// The TLS stack could not be set up.
-    pub fn new(base_url: &url::Url, api_key: SecretString, timeout: Duration) -> reqwest::Result<Self> {
-        Ok(Self { transport: transport::Transport::new(base_url, api_key, timeout)? })
+    pub fn new(
+        base_url: &url::Url,
+        api_key: SecretString,
+        timeout: Duration,
+        breaker_failures: u32,
+    ) -> reqwest::Result<Self> {
+        let transport = transport::Transport::new(base_url, api_key, timeout, breaker_failures)?;
+        Ok(Self { transport: Arc::new(transport) })
     }
 
     /// An object. `None`: Stripe has no such object.

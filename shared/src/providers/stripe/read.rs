@@ -71,6 +71,10 @@ impl Page {
         self.data.first()
     }
 
+    pub(super) fn into_objects(self) -> Vec<Value> {
+        self.data
+    }
+
     /// The object whose metadata has this pair.
     pub(super) fn with_metadata(&self, key: &str, value: &str) -> Option<&Value> {
         self.data.iter().find(|object| object["metadata"][key] == value)

@@ -15,19 +15,27 @@ use serde_json::Value;
 use stripe_client_core::{RequestBuilder, StripeMethod};
 
 use crate::domain::evidence::Failure;
+use crate::providers::breaker::Breakers;
 use crate::providers::{CallError, ProviderError, http};
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
     base_url: String,
     api_key: SecretString,
+    breakers: Breakers,
 }
 
 impl Transport {
-    pub(super) fn new(base_url: &url::Url, api_key: SecretString, timeout: Duration) -> reqwest::Result<Self> {
+    pub(super) fn new(
+        base_url: &url::Url,
+        api_key: SecretString,
+        timeout: Duration,
+        breaker_failures: u32,
+    ) -> reqwest::Result<Self> {
         let base_url = base_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { http: http::client(timeout)?, base_url, api_key })
+        let breakers = Breakers::new("Stripe", breaker_failures);
+        Ok(Self { http: http::client(timeout)?, base_url, api_key, breakers })
     }
 
     /// A single call: remembers the request id of the answer.
@@ -96,6 +104,23 @@ impl Call<'_> {
     }
 
     async fn send(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<String>,
+        key: Option<&str>,
+    ) -> Result<Value, Refusal> {
+        let pass = self.transport.breakers.enter(&method).map_err(Refusal::Error)?;
+        let answer = self.exchange(method, url, body, key).await;
+        match &answer {
+            Err(Refusal::Error(ProviderError::Unknown { look_up: false, .. })) => pass.failed(),
+            Err(Refusal::Error(ProviderError::NotSent { source: CallError::Transport(_), .. })) => pass.failed(),
+            _ => pass.answered(),
+        }
+        answer
+    }
+
+    async fn exchange(
         &self,
         method: Method,
         url: String,

@@ -44,6 +44,8 @@ pub struct Settings {
     pub callback_secret: SecretString,
     /// For each call.
     pub timeout: Duration,
+    /// So many failures in a row open the breaker. 0: never.
+    pub breaker_failures: u32,
 }
 
 /// A client of one Swish number.
@@ -69,8 +71,10 @@ impl Swish {
     /// # Errors
     /// A certificate that Swish would refuse, in words that a person can act on.
     pub fn new(settings: Settings, now: DateTime<Utc>) -> Result<Self, SwishSetupError> {
-        let Settings { base_url, certificate, payee_alias, callback_url, callback_secret, timeout } = settings;
-        let transport = transport::Transport::new(&base_url, certificate, &payee_alias, timeout, now)?;
+        let Settings { base_url, certificate, payee_alias, callback_url, callback_secret, timeout, breaker_failures } =
+            settings;
+        let transport =
+            transport::Transport::new(&base_url, certificate, &payee_alias, (timeout, breaker_failures), now)?;
         Ok(Self { transport, payee_alias, callback_url, callback_secret })
     }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::certificate::{CertificateFiles, CertificateInfo, Contents};
 use super::{Object, SwishSetupError, codes};
+use crate::providers::breaker::Breakers;
 use crate::providers::{CallError, ProviderError, http};
 
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Transport {
     base_url: String,
     files: CertificateFiles,
     timeout: Duration,
+    breakers: Breakers,
     in_use: RwLock<InUse>,
 }
 
@@ -51,12 +53,13 @@ impl Transport {
         base_url: &Url,
         files: CertificateFiles,
         payee_alias: &str,
-        timeout: Duration,
+        (timeout, breaker_failures): (Duration, u32),
         now: DateTime<Utc>,
     ) -> Result<Self, SwishSetupError> {
         let base_url = format!("{}/", base_url.as_str().trim_end_matches('/'));
         let in_use = RwLock::new(use_certificate(files.read()?, payee_alias, timeout, now)?);
-        Ok(Self { base_url, files, timeout, in_use })
+        let breakers = Breakers::new("Swish", breaker_failures);
+        Ok(Self { base_url, files, timeout, breakers, in_use })
     }
 
     pub(super) fn certificate(&self) -> CertificateInfo {
@@ -85,6 +88,17 @@ impl Transport {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Reply, ProviderError> {
+        let pass = self.breakers.enter(&method)?;
+        let answer = self.exchange(method, path, body).await;
+        match &answer {
+            Err(ProviderError::Unknown { look_up: false, .. }) => pass.failed(),
+            Err(ProviderError::NotSent { source: CallError::Transport(_), .. }) => pass.failed(),
+            _ => pass.answered(),
+        }
+        answer
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Option<(&str, &Value)>) -> Result<Reply, ProviderError> {
         let asks = method == Method::GET || method == Method::PATCH;
         let http = self.in_use.read().unwrap_or_else(PoisonError::into_inner).http.clone();
         let mut request = http.request(method, format!("{}{path}", self.base_url));

@@ -1,0 +1,93 @@
+//! What no webhook told is found out all the same; and a provider that is away costs nothing but time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shared::providers::stripe::Stripe;
+use shared::queue::ringer::Ringer;
+use shared::store::event_sweeps;
+use testing::TestApp;
+use worker::context::Context;
+
+/// Has the feed read, from an hour ago on; and events be old enough for it.
+async fn sweep(app: &TestApp) {
+    let from = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    event_sweeps::set(&app.db, shared::domain::payment::ProviderName::Stripe, from).await.expect("set");
+    event_sweeps::ensure_job(&app.db).await.expect("a job");
+    event_sweeps::ensure_job(&app.db).await.expect("still one");
+    app.execute("UPDATE jobs SET run_at = now() WHERE kind = 'sweep_stripe_events'").await;
+    for id in app.due_jobs().await {
+        worker::runner::run(&app.context, id).await;
+    }
+    app.execute("DELETE FROM jobs WHERE kind = 'sweep_stripe_events'").await;
+    app.settle().await;
+}
+
+#[tokio::test]
+async fn what_no_webhook_told_is_found_in_the_feed() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    let id = app.create_payment(json!({})).await;
+    app.settle().await;
+    let payment = app.payment(&id).await;
+    let paid_before = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    app.settle().await;
+    let known = app.count("SELECT count(*) FROM provider_events").await;
+    // Everything that happens now happens in silence.
+    app.fault("*", "webhook:lose", 100);
+    app.confirm_in_browser(&payment, "pm_card_visa").await;
+    let intent = app.payment(&paid_before).await["provider_payment_id"].clone();
+    app.control("refund", json!({ "payment_intent": intent, "amount": 4_000 })).await;
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["status"], "requires_action");
+    assert_eq!(app.payment(&paid_before).await["amount_refunded"], 0);
+    // Younger than half a minute, they may still be on their way.
+    sweep(&app).await;
+    assert_eq!(app.count("SELECT count(*) FROM provider_events").await, known);
+
+    app.simulator.world.age_events(Duration::from_secs(60));
+    sweep(&app).await;
+    assert_eq!(app.payment(&id).await["status"], "succeeded", "{:?}", app.timeline(&id).await);
+    assert_eq!(app.payment(&paid_before).await["amount_refunded"], 4_000);
+    let found = "SELECT count(*) FROM provider_events WHERE found_by_sweep";
+    let first = app.count(found).await;
+    assert!(first >= 2, "{first}");
+    // Read again, it finds nothing new.
+    sweep(&app).await;
+    assert_eq!(app.count(found).await, first);
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    let stripe =
+        Stripe::new(&app.simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2), 5);
+    let context = Arc::new(Context::new(app.db.clone(), stripe.expect("a client"), None, Ringer::deaf()));
+    let mut ids = Vec::new();
+    for _ in 0..30 {
+        ids.push(app.create_payment(json!({ "payment_method": "pm_card_visa" })).await);
+    }
+    app.fault("payment_intents.create", "error_before:503", 5);
+    let run = async || {
+        for id in app.due_jobs().await {
+            worker::runner::run(&context, id).await;
+        }
+    };
+    for _ in 0..5 {
+        run().await;
+        app.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'").await;
+    }
+    assert_eq!(app.requests("payment_intents.create"), 5, "after five failures nothing was sent");
+    let spent = app.count("SELECT max(attempts - (max_attempts - 30))::bigint FROM jobs WHERE kind = 'create_payment'").await;
+    assert!(spent <= 2, "{spent} attempts were spent");
+    let waiting = app.payment(&ids[29]).await;
+    assert_eq!((&waiting["status"], &waiting["outcome_unknown_since"]), (&json!("pending"), &Value::Null));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    run().await;
+    app.settle().await;
+    for id in &ids {
+        assert_eq!((app.payment(id).await["status"].clone(), app.charges(id)), (json!("succeeded"), 1));
+    }
+}

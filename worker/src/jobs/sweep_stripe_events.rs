@@ -1,0 +1,82 @@
+//! `sweep_stripe_events`: reads Stripe's event feed for what no webhook has told us, and puts it into the inbox. It never
+//! ends: each run says when the next one is due.
+//!
+//! If we crash: the same stretch is read again, and what is in the inbox already stays as it is.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::DatabaseTransaction;
+use shared::domain::job::Lease;
+use shared::domain::payment::ProviderName;
+use shared::providers::ProviderError;
+use shared::providers::stripe::{Event, FedEvent};
+use shared::store::jobs::Ending;
+use shared::store::{event_sweeps, provider_events};
+
+use crate::context::Context;
+use crate::runner::{Job, JobError, Preparation, Recorded};
+
+const PERIOD: Duration = Duration::from_secs(60);
+/// Read once more each time: the feed may show an event late, and webhooks take a moment.
+const OVERLAP: TimeDelta = TimeDelta::minutes(5);
+/// What is read at once while there is much to catch up with.
+const STRETCH: TimeDelta = TimeDelta::hours(6);
+/// A webhook that is younger than this may still be on its way.
+const MOMENT: TimeDelta = TimeDelta::seconds(30);
+
+pub struct SweepStripeEvents;
+
+pub struct Prepared {
+    swept_until: DateTime<Utc>,
+    from: DateTime<Utc>,
+    /// `None`: up to now.
+    to: Option<DateTime<Utc>>,
+}
+
+impl Job for SweepStripeEvents {
+    type Prepared = Prepared;
+    type Outcome = Result<Vec<FedEvent>, ProviderError>;
+
+    async fn prepare(txn: &DatabaseTransaction, _: &Lease) -> Result<Preparation<Prepared>, JobError> {
+        let swept_until = event_sweeps::swept_until(txn, ProviderName::Stripe).await?;
+        let from = swept_until - OVERLAP;
+        let to = (Utc::now() - from > STRETCH).then(|| from + STRETCH);
+        Ok(Preparation::Ready(Prepared { swept_until, from, to }))
+    }
+
+    async fn call(context: &Context, prepared: &Prepared) -> Self::Outcome {
+        context.stripe.list_events(prepared.from, prepared.to).await
+    }
+
+    async fn record(
+        txn: &DatabaseTransaction,
+        _: &Lease,
+        prepared: Prepared,
+        outcome: Self::Outcome,
+    ) -> Result<Recorded, JobError> {
+        let events = match outcome {
+            Ok(events) => events,
+            // It goes on asking: spending attempts would end it.
+            Err(error) => {
+                let ending = Ending::Snooze { delay: PERIOD, error: Some(error.chain()) };
+                return Ok(Recorded { ending, changed: Vec::new() });
+            }
+        };
+        let old_enough = Utc::now() - MOMENT;
+        let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
+        let known = provider_events::which_are_known(txn, ProviderName::Stripe, ids).await?;
+        let mut missed = 0_u32;
+        for event in events.iter().filter(|event| event.created_at <= old_enough && !known.contains(&event.id)) {
+            let label = Event::label(&event.body);
+            missed += u32::from(provider_events::receive_swept(txn, ProviderName::Stripe, &label, &event.body).await?);
+        }
+        if missed > 0 {
+            tracing::warn!(missed, "events came by no webhook and were found in Stripe's feed");
+        }
+        let until = prepared.to.unwrap_or(old_enough).max(prepared.swept_until);
+        event_sweeps::set(txn, ProviderName::Stripe, until).await?;
+        let delay = if prepared.to.is_some() { Duration::from_secs(1) } else { PERIOD };
+        Ok(Recorded { ending: Ending::Snooze { delay, error: None }, changed: Vec::new() })
+    }
+}
