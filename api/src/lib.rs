@@ -72,6 +72,8 @@ type Apis = (
     disputes::DisputesApi,
     admin::AdminDisputesApi,
     admin::ProviderEventsApi,
+    admin::AdminJobsApi,
+    admin::AdminQueuesApi,
     provider_webhooks::ProviderWebhooksApi,
     health::HealthApi,
 );
@@ -87,6 +89,8 @@ fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
             disputes::DisputesApi { state: state.clone() },
             admin::AdminDisputesApi { state: state.clone() },
             admin::ProviderEventsApi { state: state.clone() },
+            admin::AdminJobsApi { state: state.clone() },
+            admin::AdminQueuesApi { state: state.clone() },
             provider_webhooks::ProviderWebhooksApi { state: state.clone() },
             health::HealthApi { state: state.clone() },
         ),

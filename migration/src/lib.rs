@@ -19,6 +19,7 @@ mod m20261125_000014_customers_removed_metadata;
 mod m20261125_000015_swish;
 mod m20261125_000016_create_idempotency_keys;
 mod m20261125_000017_sweeps;
+mod m20261125_000018_dead_letters;
 
 pub struct Migrator;
 
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000015_swish::Migration),
             Box::new(m20261125_000016_create_idempotency_keys::Migration),
             Box::new(m20261125_000017_sweeps::Migration),
+            Box::new(m20261125_000018_dead_letters::Migration),
         ]
     }
 }

@@ -1,7 +1,11 @@
 //! What only administrators may see and do.
 
 pub mod disputes;
+pub mod jobs;
 pub mod provider_events;
+pub mod queues;
 
 pub use disputes::AdminDisputesApi;
+pub use jobs::AdminJobsApi;
 pub use provider_events::ProviderEventsApi;
+pub use queues::AdminQueuesApi;

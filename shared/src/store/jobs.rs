@@ -99,7 +99,7 @@ pub async fn lease(conn: &impl ConnectionTrait, id: JobId, worker: &str) -> Resu
         "-- jobs::lease
          UPDATE jobs SET state = 'running', attempts = attempts + 1, leased_by = $2,
                 leased_until = now() + make_interval(secs => $3), rung_until = NULL
-         WHERE id = $1 AND attempts < max_attempts
+         WHERE id = $1 AND attempts < max_attempts AND lane NOT IN (SELECT lane FROM paused_lanes)
            AND ((state = 'queued' AND run_at <= now()) OR (state = 'running' AND leased_until < now()))
          RETURNING *",
         [id.0.into(), worker.into(), seconds(LEASE_TTL)],
@@ -167,14 +167,17 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
         // `attempts` is the fencing token and may not go back, so the limit goes up.
         Ending::Snooze { delay, error } => ("queued", *delay, error.as_ref(), 1),
     };
-    let done = conn
-        .execute_raw(sql(
+    let ended = conn
+        .query_one_raw(sql(
             "-- jobs::end
+             WITH ended AS (
              UPDATE jobs SET state = $3, run_at = CASE WHEN $3 = 'queued' THEN now() + make_interval(secs => $4) ELSE run_at END,
                     last_error = coalesce($5, last_error), max_attempts = max_attempts + $6,
                     finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
                     leased_until = NULL, leased_by = NULL, rung_until = NULL
-             WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running'",
+             WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running' RETURNING id),
+             noted AS (INSERT INTO job_errors (job_id, attempt, error) SELECT id, $2, $5 FROM ended WHERE $5 IS NOT NULL)
+             SELECT id FROM ended",
             [
                 lease.job_id.0.into(),
                 lease.attempts.into(),
@@ -186,7 +189,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
             ],
         ))
         .await?;
-    Ok(if done.rows_affected() == 1 { Ended::As(state) } else { Ended::LeaseLost })
+    Ok(if ended.is_some() { Ended::As(state) } else { Ended::LeaseLost })
 }
 
 /// Marks as rung, and gives, up to `limit` jobs of a lane that are due and that no ring or lease covers, oldest first.
@@ -204,6 +207,7 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED),
              due AS (
                  SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
+                    AND NOT EXISTS (SELECT FROM paused_lanes WHERE lane = $1)
                     AND (rung_until IS NULL OR rung_until < now())
                  ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
              UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
@@ -238,9 +242,12 @@ pub async fn bury_exhausted(conn: &impl ConnectionTrait) -> Result<u64, DbErr> {
     let done = conn
         .execute_raw(sql(
             "-- jobs::bury_exhausted
-             UPDATE jobs SET state = 'dead', finished_at = now(), leased_until = NULL, leased_by = NULL,
-                    last_error = 'the worker went silent in the last attempt'
-             WHERE state = 'running' AND leased_until < now() AND attempts >= max_attempts",
+             WITH buried AS (
+                 UPDATE jobs SET state = 'dead', finished_at = now(), leased_until = NULL, leased_by = NULL,
+                        last_error = 'the worker went silent in the last attempt'
+                 WHERE state = 'running' AND leased_until < now() AND attempts >= max_attempts
+                 RETURNING id, attempts, last_error)
+             INSERT INTO job_errors (job_id, attempt, error) SELECT id, attempts, last_error FROM buried",
             [],
         ))
         .await?;

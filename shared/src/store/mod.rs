@@ -9,6 +9,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, Ru
 
 pub mod attempts;
 pub mod customers;
+pub mod dead_letters;
 pub mod disputes;
 pub mod event_sweeps;
 pub mod idempotency_keys;

@@ -7,6 +7,7 @@ mod conformance;
 mod crash_points;
 mod create_payment;
 mod customers;
+mod dead_letters;
 mod disputes;
 mod guide;
 mod histories;

@@ -37,6 +37,7 @@ async fn things_of_anna(app: &TestApp) -> BTreeMap<&'static str, String> {
         ("/api/customers/me/setup/", setup),
         ("/api/customers/me/payment-methods/", card),
         ("/api/admin/disputes/", id(&app.read("/api/disputes").await["data"][0])),
+        ("/api/admin/jobs/", uuid::Uuid::nil().to_string()),
         ("/api/admin/provider-events/", app.text("SELECT id::text FROM provider_events LIMIT 1").await),
     ])
 }

@@ -80,7 +80,8 @@ async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
         app.execute("UPDATE jobs SET run_at = now() WHERE state = 'queued'").await;
     }
     assert_eq!(app.requests("payment_intents.create"), 5, "after five failures nothing was sent");
-    let spent = app.count("SELECT max(attempts - (max_attempts - 30))::bigint FROM jobs WHERE kind = 'create_payment'").await;
+    let spent =
+        app.count("SELECT max(attempts - (max_attempts - 30))::bigint FROM jobs WHERE kind = 'create_payment'").await;
     assert!(spent <= 2, "{spent} attempts were spent");
     let waiting = app.payment(&ids[29]).await;
     assert_eq!((&waiting["status"], &waiting["outcome_unknown_since"]), (&json!("pending"), &Value::Null));
