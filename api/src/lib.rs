@@ -15,10 +15,12 @@ pub mod config;
 mod cors;
 pub mod customers;
 pub mod disputes;
+pub mod document;
 pub mod envelope;
 pub mod health;
 pub mod idempotency;
 pub mod metrics;
+mod pages;
 pub mod paging;
 pub mod payments;
 pub mod prefer;
@@ -38,7 +40,7 @@ use anyhow::Context as _;
 use poem::listener::TcpAcceptor;
 use poem::middleware::CatchPanic;
 use poem::{Endpoint, EndpointExt as _, Response, Route, Server, get};
-use poem_openapi::{ExtraHeader, OpenApiService, Tags};
+use poem_openapi::{ContactObject, ExtraHeader, LicenseObject, OpenApiService, ServerObject, Tags};
 
 use crate::config::Config;
 use crate::state::State;
@@ -64,7 +66,7 @@ pub(crate) enum Tag {
     Operations,
 }
 
-type Apis = (
+pub(crate) type Apis = (
     payments::PaymentsApi,
     refunds::RefundsApi,
     subscriptions::SubscriptionsApi,
@@ -98,28 +100,29 @@ fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
         env!("CARGO_PKG_VERSION"),
     )
     .description(include_str!("description.md"))
-    .server("/")
+    .server(ServerObject::new("/").description("Where this document is served."))
+    .server(ServerObject::new("http://127.0.0.1:8080").description("`make run`, on your own machine."))
+    .contact(ContactObject::new().name("The payment-service authors"))
+    .license(LicenseObject::new("MIT OR Apache-2.0").identifier("MIT OR Apache-2.0"))
     .extra_response_header::<String, _>(
         ExtraHeader::new("X-Request-Id").description("The id of this request, as it stands in our logs."),
     )
 }
 
-/// The OpenAPI document, as it is checked in at `api/openapi.json`.
+/// The OpenAPI document, as it is checked in at `api/openapi.json` and served.
 #[must_use]
 pub fn openapi() -> String {
-    let mut text = service(&State::for_document()).spec();
-    text.push('\n');
-    text
+    document::complete(&service(&State::for_document()).spec())
 }
 
 /// Everything that is served, with what every request goes through.
 pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
     let service = service(state);
-    let docs = service.swagger_ui();
-    let document = service.spec_endpoint();
+    let pages = pages::Pages::of(&service);
     let routes = Route::new()
-        .nest("/docs", docs)
-        .at("/openapi.json", get(document))
+        .nest("/docs", get(pages.docs))
+        .nest("/reference", get(pages.reference))
+        .at("/openapi.json", get(pages.document))
         .nest("/", service)
         .data(state.clone())
         .with(CatchPanic::new().with_handler(problem::PanicProblem));

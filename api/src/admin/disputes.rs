@@ -71,6 +71,8 @@ pub struct SubmitEvidence {
 #[OpenApi]
 impl AdminDisputesApi {
     /// List everybody's disputes
+    ///
+    /// Newest first.
     #[oai(path = "/api/admin/disputes", method = "get", tag = "Tag::Admin", operation_id = "admin_list_disputes")]
     async fn list(
         &self,
@@ -89,6 +91,8 @@ impl AdminDisputesApi {
     }
 
     /// Get anybody's dispute
+    ///
+    /// As its user sees it.
     #[oai(path = "/api/admin/disputes/:id", method = "get", tag = "Tag::Admin", operation_id = "admin_get_dispute")]
     async fn get(&self, _admin: Admin, id: Path<Uuid>) -> Result<Json<DisputeBody>, Problem> {
         let found = disputes::find_any(&self.state.db, DisputeId(id.0)).await?;

@@ -47,8 +47,10 @@ impl From<Customer> for CustomerBody {
 #[serde(deny_unknown_fields)]
 pub struct UpdateCustomer {
     #[serde(default)]
+    #[oai(validator(min_length = 3, max_length = 500))]
     pub email: MaybeUndefined<String>,
     #[serde(default)]
+    #[oai(validator(min_length = 1, max_length = 256))]
     pub name: MaybeUndefined<String>,
     /// Merged into what is there: null removes a key, and null in place of all of it removes them all.
     #[serde(default)]

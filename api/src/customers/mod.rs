@@ -63,6 +63,8 @@ impl CustomersApi {
     }
 
     /// Get a setup
+    ///
+    /// Once it is `succeeded`, `payment_method` is saved and can be paid with.
     #[oai(path = "/api/customers/me/setup/:id", method = "get", tag = "Tag::Customers", operation_id = "get_setup")]
     async fn get_setup(&self, user: User, id: Path<Uuid>) -> Result<Json<SetupBody>, Problem> {
         let found = setups::find(&self.state.db, &user.0.id, SetupId(id.0)).await?;
@@ -70,6 +72,8 @@ impl CustomersApi {
     }
 
     /// List my payment methods
+    ///
+    /// Those that are saved, newest first.
     #[oai(
         path = "/api/customers/me/payment-methods",
         method = "get",

@@ -25,6 +25,8 @@ pub struct DisputesApi {
 #[OpenApi]
 impl DisputesApi {
     /// Get a dispute
+    ///
+    /// What the bank wants back and why, and how far it is.
     #[oai(path = "/api/disputes/:id", method = "get", tag = "Tag::Disputes", operation_id = "get_dispute")]
     async fn get(&self, user: User, id: Path<Uuid>) -> Result<Json<DisputeBody>, Problem> {
         let found = disputes::find(&self.state.db, &user.0.id, DisputeId(id.0)).await?;

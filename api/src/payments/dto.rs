@@ -40,7 +40,6 @@ wire_enum! {
 
 /// A payment to be made.
 #[derive(Debug, Object, Deserialize)]
-#[oai(example)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePayment {
     pub provider: Provider,
@@ -76,24 +75,6 @@ pub struct CreatePayment {
     #[serde(default)]
     #[oai(default)]
     pub metadata: HashMap<String, String>,
-}
-
-impl poem_openapi::types::Example for CreatePayment {
-    fn example() -> Self {
-        Self {
-            provider: Provider::Stripe,
-            amount: 19_900,
-            currency: "sek".to_owned(),
-            description: Some("Order 1042".to_owned()),
-            statement_descriptor: Some("ORDER 1042".to_owned()),
-            capture_method: CaptureMethod::Automatic,
-            payment_method: Some("pm_card_visa".to_owned()),
-            off_session: false,
-            return_url: Some("https://shop.example/orders/1042".to_owned()),
-            swish: None,
-            metadata: HashMap::from([("order".to_owned(), "1042".to_owned())]),
-        }
-    }
 }
 
 /// A [`CreatePayment`] that can be accepted.
@@ -313,6 +294,7 @@ page! {
 #[serde(deny_unknown_fields)]
 pub struct CapturePayment {
     /// In the currency's minor unit; all that is held if it is left out. The rest is released.
+    #[oai(validator(minimum(value = "1"), maximum(value = "999999999999")))]
     pub amount: Option<i64>,
 }
 

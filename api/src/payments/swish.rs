@@ -22,7 +22,7 @@ pub struct CreateSwish {
     #[oai(validator(pattern = "^[1-9][0-9]{7,14}$"))]
     pub payer_alias: Option<String>,
     /// What the payer reads: up to 50 letters (å, ä and ö too), digits, spaces and `:;.,?!()"-`.
-    #[oai(validator(max_length = 50))]
+    #[oai(validator(min_length = 1, max_length = 50))]
     pub message: Option<String>,
     /// The least age of the payer, in years.
     #[oai(validator(minimum(value = "1"), maximum(value = "99")))]

@@ -37,6 +37,7 @@ wire_enum! {
 pub struct CreateRefund {
     pub payment_id: Uuid,
     /// In the currency's minor unit; all that is left if it is left out.
+    #[oai(validator(minimum(value = "1"), maximum(value = "999999999999")))]
     pub amount: Option<i64>,
     pub reason: Option<RefundReason>,
     /// Up to 48 pairs of your own: keys of up to 40 characters, values of up to 500.

@@ -47,6 +47,8 @@ impl RefundsApi {
     }
 
     /// Get a refund
+    ///
+    /// Read it again while it is `pending` or `processing`. One that has `succeeded` may still fail days later.
     #[oai(path = "/api/refunds/:id", method = "get", tag = "Tag::Refunds", operation_id = "get_refund")]
     async fn get(&self, user: User, id: Path<Uuid>) -> Result<Json<RefundBody>, Problem> {
         let found = refunds::find(&self.state.db, &user.0.id, RefundId(id.0)).await?;

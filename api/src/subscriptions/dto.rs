@@ -53,9 +53,11 @@ pub struct CreateSubscription {
     #[oai(validator(minimum(value = "1"), maximum(value = "999999999999")))]
     pub amount: i64,
     /// An ISO 4217 code, for example `sek`.
+    #[oai(validator(pattern = "^[A-Za-z]{3}$"))]
     pub currency: String,
     pub interval: Interval,
     /// How many intervals a period has; three years at most.
+    #[oai(validator(minimum(value = "1"), maximum(value = "1095")))]
     #[serde(default = "one")]
     #[oai(default = "one")]
     pub interval_count: i32,
@@ -63,8 +65,10 @@ pub struct CreateSubscription {
     #[oai(validator(min_length = 1, max_length = 250))]
     pub product_name: String,
     /// Days before the first charge, 1 to 730.
+    #[oai(validator(minimum(value = "1"), maximum(value = "730")))]
     pub trial_period_days: Option<i32>,
     /// One that the user has saved: the first period is charged with it at once.
+    #[oai(validator(pattern = "^pm_[A-Za-z0-9_]{1,252}$"))]
     pub payment_method: Option<String>,
     /// Up to 48 pairs of your own: keys of up to 40 characters, values of up to 500.
     #[serde(default)]
@@ -156,6 +160,7 @@ pub struct UpdateSubscription {
     /// Whether it ends with its period.
     pub cancel_at_period_end: Option<bool>,
     /// From the next period on, in the currency's minor unit.
+    #[oai(validator(minimum(value = "1"), maximum(value = "999999999999")))]
     pub amount: Option<i64>,
     /// Merged into what is there: null removes a key, and null in place of all of it removes them all.
     #[serde(default)]

@@ -55,6 +55,8 @@ impl SubscriptionsApi {
     }
 
     /// Get a subscription
+    ///
+    /// With its present period and the newest of its payments.
     #[oai(
         path = "/api/subscriptions/:id",
         method = "get",

@@ -1,0 +1,187 @@
+//! What the generator does not know of an operation: its errors, and what every request goes through.
+
+use serde_json::{Map, Value, json};
+
+use super::{codes, each_operation};
+
+/// `(name, description, schema)`. Those that every answer may have stand in `components`.
+const HEADERS: [(&str, &str, &str); 9] = [
+    ("X-Request-Id", "The id of this request, as it stands in our logs. Yours, if you sent one.", "string"),
+    ("Location", "Where it is.", "string"),
+    ("ETag", "Names this version of it: send it in `If-None-Match`.", "string"),
+    ("Preference-Applied", "The preference that was honoured, for example `wait=10`.", "string"),
+    (
+        "Idempotent-Replayed",
+        "`true`: this is the answer that the first request with this `Idempotency-Key` got.",
+        "string",
+    ),
+    ("RateLimit", "How much is left, and in how many seconds there is more: `\"default\";r=99;t=1`.", "string"),
+    ("RateLimit-Policy", "How much is allowed: `\"default\";q=100;w=1`.", "string"),
+    ("Retry-After", "In how many seconds to try again.", "integer"),
+    ("WWW-Authenticate", "What is asked for: `Bearer`.", "string"),
+];
+
+/// `(status, name in components, what it means)`.
+const ERRORS: [(u16, &str, &str); 11] = [
+    (400, "BadRequest", "The request cannot be read."),
+    (401, "Unauthorized", "There is no token, or none that is good."),
+    (403, "Forbidden", "The token is good, but not for this."),
+    (404, "NotFound", "There is no such thing, or it belongs to somebody else."),
+    (409, "Conflict", "The thing, or the key, is not in a state for this now."),
+    (413, "BodyTooLarge", "The body is too long."),
+    (415, "UnsupportedMediaType", "The body is not sent as JSON."),
+    (422, "Unprocessable", "The request can be read but not accepted. Sending it again does not help."),
+    (429, "TooManyRequests", "Too many requests."),
+    (500, "InternalError", "The fault is ours. Whether anything was done is not known: read it again."),
+    (503, "Unavailable", "Something that we need is away. Nothing was done: send it again."),
+];
+
+pub(super) fn complete(document: &mut Value) {
+    each_operation(document, |path, method, operation| {
+        let writes = method != "get" && path.starts_with("/api/") && !path.starts_with("/api/webhooks/");
+        parameters(path, writes, operation);
+        answers(writes, operation);
+        for (status, name, _) in ERRORS {
+            if can_answer(status, path, writes, operation) {
+                operation["responses"][status.to_string()] =
+                    json!({ "$ref": format!("#/components/responses/{name}") });
+            }
+        }
+        if operation.get("security").is_none() {
+            operation["security"] = json!([]);
+        }
+    });
+    let components = &mut document["components"];
+    components["parameters"] = json!({ "IdempotencyKey": idempotency_key() });
+    components["headers"] = HEADERS.iter().map(|(name, text, of)| ((*name).to_owned(), header(text, of))).collect();
+    components["responses"] = ERRORS.iter().map(|error| (error.1.to_owned(), problem(*error))).collect();
+}
+
+/// Whether an operation may answer with the status.
+fn can_answer(status: u16, path: &str, writes: bool, operation: &Value) -> bool {
+    let is_api = path.starts_with("/api/");
+    let with_token = operation["security"].as_array().is_some_and(|security| !security.is_empty());
+    let with_body = operation.get("requestBody").is_some();
+    let draws = operation["operationId"] == "get_payment_qr";
+    match status {
+        400 => with_body || operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()),
+        401 | 429 => with_token,
+        403 => path.starts_with("/api/admin/") || path == "/api/webhooks/swish",
+        404 => path.contains("{id}"),
+        409 => writes || draws,
+        413 => with_body,
+        415 => with_body && with_token,
+        422 => writes || draws,
+        500 => is_api || path == "/metrics",
+        503 => is_api,
+        _ => false,
+    }
+}
+
+fn parameters(path: &str, writes: bool, operation: &mut Value) {
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    for parameter in &mut parameters {
+        if let Value::Object(fields) = parameter {
+            fields.retain(|name, value| name != "explode" && !(name == "deprecated" && value == false));
+        }
+        if parameter["name"] == "Prefer" {
+            parameter["example"] = json!("wait=10");
+        }
+        if parameter["in"] == "path" && parameter.get("description").is_none() {
+            let what = path.split("/{id}").next().and_then(|start| start.rsplit('/').next()).unwrap_or_default();
+            let what = what.strip_suffix('s').unwrap_or(what).replace('-', " ");
+            parameter["description"] = json!(format!("The id of the {what}."));
+        }
+    }
+    if writes && !parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key") {
+        parameters.push(json!({ "$ref": "#/components/parameters/IdempotencyKey" }));
+    }
+    if operation["operationId"] == "list_payments" {
+        parameters.push(json!({
+            "name": "metadata",
+            "in": "query",
+            "description": "Only those with these pairs, all of them: `metadata[order]=1042`.",
+            "style": "deepObject",
+            "explode": true,
+            "schema": { "type": "object", "additionalProperties": { "type": "string" } },
+        }));
+    }
+    operation["parameters"] = parameters.into();
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes it safe to send the request again: what is sent twice with the same key within 24 hours is \
+                        done once, and answered with the first answer (`Idempotent-Replayed: true`). A UUID will do; \
+                        take a new one for each thing that you want.",
+        "required": false,
+        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+    })
+}
+
+/// What the generator says of an operation's answers, in better words.
+fn answers(writes: bool, operation: &mut Value) {
+    let with_token = operation["security"].as_array().is_some_and(|security| !security.is_empty());
+    let draws = operation["operationId"] == "get_payment_qr";
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    responses.remove("default");
+    for response in responses.values_mut() {
+        if let Some(content) = response.get_mut("content") {
+            let plain: Map<String, Value> = content.as_object().into_iter().flatten().map(plain).collect();
+            *content = plain.into();
+        }
+        if draws {
+            response["description"] = json!("The code as a picture.");
+            response["content"]["image/svg+xml"] = json!({ "schema": { "type": "string" } });
+        }
+        let generated = response.get_mut("headers").map(Value::take).unwrap_or_default();
+        let mut headers: Map<String, Value> = generated.as_object().into_iter().flatten().map(shared).collect();
+        let more: &[&str] = match (with_token, writes) {
+            (true, true) => &["RateLimit", "RateLimit-Policy", "Idempotent-Replayed"],
+            (true, false) => &["RateLimit", "RateLimit-Policy"],
+            _ => &[],
+        };
+        headers.extend(more.iter().map(|name| ((*name).to_owned(), reference(name))));
+        response["headers"] = headers.into();
+    }
+}
+
+/// The media type without its parameters, which clients need not compare.
+fn plain((media_type, content): (&String, &Value)) -> (String, Value) {
+    (media_type.split(';').next().unwrap_or(media_type).to_owned(), content.clone())
+}
+
+/// A header of the generator's, as one of those in `components`.
+fn shared((name, generated): (&String, &Value)) -> (String, Value) {
+    match HEADERS.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(name)) {
+        Some((known, _, _)) => ((*known).to_owned(), reference(known)),
+        None => {
+            let (text, name) = (generated["description"].as_str().unwrap_or_default(), name.to_lowercase());
+            (name, header(text, "string"))
+        }
+    }
+}
+
+fn reference(header: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{header}") })
+}
+
+fn header(text: &str, of: &str) -> Value {
+    json!({ "description": text, "schema": { "type": of } })
+}
+
+fn problem((status, _, meaning): (u16, &str, &str)) -> Value {
+    let mut headers = json!({ "X-Request-Id": reference("X-Request-Id") });
+    for (of, name) in [(401, "WWW-Authenticate"), (429, "Retry-After"), (503, "Retry-After")] {
+        if of == status {
+            headers[name] = reference(name);
+        }
+    }
+    json!({
+        "description": format!("{meaning} Codes: {}.", codes::of(status)),
+        "headers": headers,
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    })
+}
