@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test test-random test-backlog lint openapi bench-pickup clean
+.PHONY: help setup build run demo test contract test-random test-backlog lint openapi bench-pickup clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -24,6 +24,9 @@ openapi: build   ## Renews what is generated: api/openapi.json, the state machin
 
 test: build      ## Runs all tests against a private Postgres and Redis
 	@exec $(STACK) with cargo test --workspace
+
+contract: build  ## The OpenAPI document under public linters, generated clients and schemathesis. SEEDS="1 2 3" EXAMPLES=n
+	@dev/contract/run.sh
 
 test-random: build ## Random histories against the simulator's ledger. SEEDS=n FIRST_SEED=n OPS=n
 	@SEEDS=$${SEEDS:-20} OPS=$${OPS:-2000} $(STACK) with cargo test -p payment-testing --test it histories:: -- --nocapture

@@ -5,10 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{codes, each_operation};
 
 /// `(name, description, schema)`. Those that every answer may have stand in `components`.
-const HEADERS: [(&str, &str, &str); 9] = [
+const HEADERS: [(&str, &str, &str); 10] = [
     ("X-Request-Id", "The id of this request, as it stands in our logs. Yours, if you sent one.", "string"),
     ("Location", "Where it is.", "string"),
     ("ETag", "Names this version of it: send it in `If-None-Match`.", "string"),
+    ("Cache-Control", "`private, no-store`: what is in the answer is the payer's, and not to be kept.", "string"),
     ("Preference-Applied", "The preference that was honoured, for example `wait=10`.", "string"),
     (
         "Idempotent-Replayed",
@@ -36,6 +37,9 @@ const ERRORS: [(u16, &str, &str); 11] = [
     (503, "Unavailable", "Something that we need is away. Nothing was done: send it again."),
 ];
 
+const BEARER: &str = "A token of the organisation's auth service (JWT): whoever it names is the user. After `make run`, \
+                      `.dev/stack.json` has one of a user (`token`) and one of an administrator (`admin_token`).";
+
 pub(super) fn complete(document: &mut Value) {
     each_operation(document, |path, method, operation| {
         let writes = method != "get" && path.starts_with("/api/") && !path.starts_with("/api/webhooks/");
@@ -52,6 +56,7 @@ pub(super) fn complete(document: &mut Value) {
         }
     });
     let components = &mut document["components"];
+    components["securitySchemes"]["bearer"]["description"] = json!(BEARER);
     components["parameters"] = json!({ "IdempotencyKey": idempotency_key() });
     components["headers"] = HEADERS.iter().map(|(name, text, of)| ((*name).to_owned(), header(text, of))).collect();
     components["responses"] = ERRORS.iter().map(|error| (error.1.to_owned(), problem(*error))).collect();
@@ -157,10 +162,7 @@ fn plain((media_type, content): (&String, &Value)) -> (String, Value) {
 fn shared((name, generated): (&String, &Value)) -> (String, Value) {
     match HEADERS.iter().find(|(known, _, _)| known.eq_ignore_ascii_case(name)) {
         Some((known, _, _)) => ((*known).to_owned(), reference(known)),
-        None => {
-            let (text, name) = (generated["description"].as_str().unwrap_or_default(), name.to_lowercase());
-            (name, header(text, "string"))
-        }
+        None => (name.to_lowercase(), generated.clone()),
     }
 }
 
