@@ -41,7 +41,7 @@ field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.a
 
 echo "== clients"
 rm -rf "$work/payment_client"
-(cd "$work" && "$python/openapi-python-client" generate --path "$document" --meta none --output-path payment_client >python-client.log)
+(cd "$work" && "$python/openapi-python-client" generate --path "$document" --meta none --output-path payment_client >python-client.log 2>&1)
 (cd "$work" && "$python/python" drive.py "$addresses")
 (cd "$work" && "$bin/openapi-typescript" "$document" --default-non-nullable=false -o schema.d.ts >typescript-client.log 2>&1)
 (cd "$work" && "$bin/tsc" --noEmit --strict --module esnext --moduleResolution bundler --target es2022 --skipLibCheck --types node drive.ts)
