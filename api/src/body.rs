@@ -7,8 +7,12 @@ use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry
 use poem_openapi::types::Type;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::json;
+pub use crate::json::escape;
 use crate::problem::{FieldError, Problem};
+use crate::shape::Shape;
 
 /// A JSON body, read by serde so that the field at fault is known. The schema in the document is `T`'s own.
 pub struct JsonBody<T>(pub T);
@@ -25,49 +29,74 @@ impl<T: Type> Payload for JsonBody<T> {
     }
 }
 
-impl<T: Type + DeserializeOwned> ParsePayload for JsonBody<T> {
+/// Where nothing in it must be given, it may be left out.
+impl<T: Type + DeserializeOwned + 'static> ParsePayload for JsonBody<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = <Vec<u8> as FromRequest>::from_request(request, body).await?;
-        Ok(Self(parse(&bytes)?))
+        let shape = Shape::of::<T>();
+        if bytes.is_empty() && !shape.needs_something() {
+            return Ok(Self(parse(&shape, b"{}")?));
+        }
+        if !is_json(request) {
+            let detail = "the body must be sent with Content-Type: application/json";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail).into());
+        }
+        Ok(Self(parse(&shape, &bytes)?))
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if bytes.is_empty() {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_body", "the request needs a JSON body"));
+fn is_json(request: &Request) -> bool {
+    request
+        .content_type()
+        .and_then(|content_type| content_type.split(';').next())
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn parse<T: DeserializeOwned>(shape: &Shape, bytes: &[u8]) -> Result<T, Problem> {
+    let body = read(bytes)?;
+    let faults = shape.faults(&body);
+    if !faults.is_empty() {
+        return Err(Problem::invalid(faults));
     }
-    // First whether it is JSON at all, then whether it is what we want: two different faults.
-    let value: serde_json::Value = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "invalid_json", error.to_string()))?;
-    serde_path_to_error::deserialize(&value).map_err(|error| {
-        let mut pointer = pointer(error.path());
-        let detail = error.inner().to_string();
-        if let Some(field) = detail.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-            // serde's path ends at the object that lacks it.
-            pointer = format!("{pointer}/{}", escape(field));
-        }
-        Problem::invalid(vec![FieldError { pointer, detail }])
+    serde_path_to_error::deserialize(&body).map_err(|error| {
+        // serde's own words are about Rust: what the schema asks for is said instead.
+        tracing::debug!(error = %error.inner(), "a body was refused");
+        let keys = keys(error.path());
+        let pointer: String = keys.iter().map(|key| format!("/{}", escape(key))).collect();
+        Problem::invalid_field(&pointer, shape.wrong_at(&body, &keys))
     })
 }
 
-fn pointer(path: &serde_path_to_error::Path) -> String {
+/// A body's JSON, in which nothing is given twice.
+///
+/// # Errors
+/// It is no JSON, or something is.
+pub(crate) fn read(bytes: &[u8]) -> Result<Value, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_body", "the request needs a JSON body"));
+    }
+    let (body, twice) = json::read(bytes).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_json", format!("the body is no JSON: {error}"))
+    })?;
+    if twice.is_empty() {
+        return Ok(body);
+    }
+    let faults = twice.into_iter().map(|pointer| FieldError { pointer, detail: "is given twice".to_owned() });
+    Err(Problem::invalid(faults.collect()))
+}
+
+fn keys(path: &serde_path_to_error::Path) -> Vec<String> {
     use serde_path_to_error::Segment;
     path.iter()
         .filter_map(|segment| match segment {
-            Segment::Seq { index } => Some(format!("/{index}")),
-            Segment::Map { key } => Some(format!("/{}", escape(key))),
-            Segment::Enum { variant } => Some(format!("/{}", escape(variant))),
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
             Segment::Unknown => None,
         })
         .collect()
-}
-
-/// A key as a part of a JSON pointer.
-#[must_use]
-pub fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// The raw bytes of a JSON body, whatever they are: signatures are over bytes.
@@ -93,15 +122,15 @@ impl ParsePayload for RawJson {
     }
 }
 
-fn request_meta<P: Payload + ParsePayload>() -> MetaRequest {
+fn request_meta<P: Payload>(required: bool) -> MetaRequest {
     MetaRequest {
         description: None,
         content: vec![MetaMediaType { content_type: P::CONTENT_TYPE, schema: P::schema_ref() }],
-        required: P::IS_REQUIRED,
+        required,
     }
 }
 
-impl<'a, T: Type + DeserializeOwned + Send> ApiExtractor<'a> for JsonBody<T> {
+impl<'a, T: Type + DeserializeOwned + Send + 'static> ApiExtractor<'a> for JsonBody<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
     type ParamType = ();
     type ParamRawType = ();
@@ -111,7 +140,7 @@ impl<'a, T: Type + DeserializeOwned + Send> ApiExtractor<'a> for JsonBody<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(request_meta::<Self>())
+        Some(request_meta::<Self>(Shape::of::<T>().needs_something()))
     }
 
     async fn from_request(
@@ -119,18 +148,6 @@ impl<'a, T: Type + DeserializeOwned + Send> ApiExtractor<'a> for JsonBody<T> {
         body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> Result<Self> {
-        let is_json = request
-            .content_type()
-            .and_then(|content_type| content_type.split(';').next())
-            .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"));
-        if !is_json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "the body must be sent with Content-Type: application/json",
-            )
-            .into());
-        }
         <Self as ParsePayload>::from_request(request, body).await
     }
 }
@@ -145,7 +162,7 @@ impl<'a> ApiExtractor<'a> for RawJson {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        Some(request_meta::<Self>())
+        Some(request_meta::<Self>(true))
     }
 
     async fn from_request(

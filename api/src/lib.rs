@@ -5,6 +5,7 @@
 //! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`idempotency`]: what is asked twice is done once.
 //! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
+//! - [`body`], [`json`], `shape`: how bodies are read.
 //! - [`waiting`]: requests that wait for something to move.
 
 pub mod accepted;
@@ -19,6 +20,7 @@ pub mod document;
 pub mod envelope;
 pub mod health;
 pub mod idempotency;
+pub mod json;
 pub mod metrics;
 mod pages;
 pub mod paging;
@@ -28,6 +30,7 @@ pub mod problem;
 pub mod provider_webhooks;
 pub mod rate_limit;
 pub mod refunds;
+mod shape;
 pub mod state;
 pub mod subscriptions;
 pub mod waiting;
