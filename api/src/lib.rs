@@ -5,6 +5,7 @@
 //! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`idempotency`]: what is asked twice is done once.
 //! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
+//!   `edges`, `operations`: what is refused before an operation sees it.
 //! - [`body`], [`json`], `shape`: how bodies are read.
 //! - [`waiting`]: requests that wait for something to move.
 
@@ -17,12 +18,14 @@ mod cors;
 pub mod customers;
 pub mod disputes;
 pub mod document;
+mod edges;
 pub mod envelope;
 pub mod health;
 pub mod idempotency;
 pub mod json;
 pub mod metrics;
 mod pages;
+mod operations;
 pub mod paging;
 pub mod payments;
 pub mod prefer;
@@ -127,7 +130,8 @@ pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
         .nest("/reference", get(pages.reference))
         .at("/openapi.json", get(pages.document))
         .nest("/", service)
-        .data(state.clone())
+        .data(state.clone());
+    let routes = edges::Edges::new(routes, operations::Operations::of::<Apis>())
         .with(CatchPanic::new().with_handler(problem::PanicProblem));
     let enveloped = envelope::Envelope::new(routes, state.clone());
     cors::allow(enveloped, &state.cors_origins)

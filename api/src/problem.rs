@@ -57,7 +57,8 @@ impl Problem {
     /// Nothing of the kind that this user may see.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, &format!("{what}_not_found"), format!("there is no such {what}"))
+        let name = what.replace('_', " ");
+        Self::new(StatusCode::NOT_FOUND, &format!("{what}_not_found"), format!("there is no such {name}"))
     }
 
     /// A body that can be read but not accepted.
@@ -82,6 +83,13 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_supported_by_provider", detail) }
     }
 
+    /// An amount that is more than there is.
+    #[must_use]
+    pub fn exceeds(code: &str, detail: String) -> Self {
+        let errors = vec![FieldError { pointer: "/amount".to_owned(), detail: detail.clone() }];
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
+    }
+
     /// Something is not in a state for what is asked of it.
     #[must_use]
     pub fn invalid_status(what: &str, status: &str) -> Self {
@@ -98,6 +106,7 @@ impl Problem {
             }
             NotPossible::Status(status) => Self::invalid_status(what, status),
             NotPossible::Field(pointer, detail) => Self::invalid_field(pointer, detail),
+            NotPossible::ExceedsHeld(_) => Self::exceeds("capture_exceeds_held", reason.to_string()),
         }
     }
 
@@ -207,9 +216,9 @@ pub(crate) fn response_of(error: poem::Error) -> Response {
     }
     let status = error.status();
     let problem = if let Some(error) = error.downcast_ref::<ParseParamError>() {
-        Problem::invalid_parameter(error.name, &error.reason)
-    } else if let Some(error) = error.downcast_ref::<ParsePathError>() {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("the id in the path: {}", error.reason))
+        Problem::invalid_parameter(error.name, "cannot be accepted")
+    } else if error.is::<ParsePathError>() {
+        Problem::invalid_parameter("the path", "cannot be accepted")
     } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
         Problem::new(status, "unsupported_media_type", error.to_string())
     } else if error.is::<AuthorizationError>() {

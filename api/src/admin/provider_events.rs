@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
@@ -235,8 +234,7 @@ impl ProviderEventsApi {
             && wanted.received_after.is_none()
             && wanted.received_before.is_none();
         if all {
-            let detail = "say which: an outcome, a type, or a time";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail));
+            return Err(Problem::invalid_field("", "say which: an outcome, a type, or a time"));
         }
         wanted.check().map_err(|detail| Problem::invalid_field("/event_type", detail))?;
         let txn = Write::begin(&self.state, &admin.0).await?;

@@ -23,6 +23,12 @@ pub(super) async fn update_my_customer(
     let txn = Write::begin(state, user).await?;
     let before = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     let after = patched(&before, patch).map_err(Problem::invalid)?;
+    if after == before {
+        // Nobody needs to be told. But it may have been made just now.
+        let before = CustomerBody::from(before);
+        txn.commit(StatusCode::OK, None, &before).await?;
+        return Ok(before);
+    }
     if customers::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("customer", "changing at this moment; try again"));
     }

@@ -19,7 +19,7 @@ use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
 use crate::idempotency::Write;
-use crate::problem::{FieldError, Problem};
+use crate::problem::Problem;
 use crate::state::State;
 use crate::wire::metadata_errors;
 
@@ -93,8 +93,9 @@ fn refund_of(payment: &Payment, body: CreateRefund) -> Result<Refund, Problem> {
 }
 
 fn exceeds(payment: &Payment) -> Problem {
-    let detail = format!("at most {} can still be refunded", payment.amount_refundable());
-    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refund_exceeds_captured", detail.clone());
-    problem.errors = vec![FieldError { pointer: "/amount".to_owned(), detail }];
-    problem
+    let detail = match payment.amount_refundable() {
+        0 => "all of it is refunded already".to_owned(),
+        left => format!("at most {left} can still be refunded"),
+    };
+    Problem::exceeds("refund_exceeds_captured", detail)
 }

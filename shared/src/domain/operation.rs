@@ -41,6 +41,9 @@ pub enum NotPossible {
     /// The field at fault, and what is wrong with it.
     #[error("{1}")]
     Field(&'static str, String),
+    /// More is to be captured than is held.
+    #[error("at most {0} is held")]
+    ExceedsHeld(i64),
 }
 
 impl<W> Operation<W> {

@@ -268,7 +268,7 @@ impl Payment {
         Money::chargeable(amount, self.money.currency)
             .map_err(|invalid| NotPossible::Field("/amount", invalid.to_string()))?;
         if amount > self.amount_capturable {
-            return Err(NotPossible::Field("/amount", format!("at most {} is held", self.amount_capturable)));
+            return Err(NotPossible::ExceedsHeld(self.amount_capturable));
         }
         self.request(PaymentWish::Capture { amount }, now)
     }
