@@ -10,6 +10,7 @@ mod customers;
 mod dead_letters;
 mod disputes;
 mod document;
+mod edges;
 mod guide;
 mod histories;
 mod idempotency;
