@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 pub struct Metrics {
     registry: Registry,
@@ -11,6 +11,7 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     webhook_version_mismatches: IntCounterVec,
     rate_limited: IntCounterVec,
+    waiting: IntGauge,
 }
 
 impl Metrics {
@@ -53,8 +54,22 @@ impl Metrics {
         for collector in [&requests, &webhooks, &webhook_version_mismatches, &rate_limited] {
             registry.register(Box::new(collector.clone())).expect("registered once");
         }
+        let waiting = IntGauge::new(
+            "payment_service_waiting_requests",
+            "Requests and streams of events that wait for something to move.",
+        )
+        .expect("a valid name");
         registry.register(Box::new(request_duration.clone())).expect("registered once");
-        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches, rate_limited }
+        registry.register(Box::new(waiting.clone())).expect("registered once");
+        Self {
+            registry,
+            requests,
+            request_duration,
+            webhooks,
+            webhook_version_mismatches,
+            rate_limited,
+            waiting,
+        }
     }
 
     /// `route` is a template, never a path with ids.
@@ -83,9 +98,12 @@ impl Metrics {
         self.rate_limited.with_label_values(&[verdict]).inc();
     }
 
+    /// `waiting`: how many requests wait now.
+    ///
     /// # Errors
     /// The encoder's own.
-    pub fn text(&self) -> prometheus::Result<String> {
+    pub fn text(&self, waiting: usize) -> prometheus::Result<String> {
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())

@@ -29,7 +29,7 @@ impl Waiting {
                 news
             }
         };
-        Some(Waiter { waiting: self, id, wait, seen: news.subscribe(), news })
+        Some(Waiter { waiting: self, id, wait, seen: news.subscribe(), news: Some(news) })
     }
 
     /// News from Redis: a thing's id, or `None` where some may have been missed.
@@ -51,6 +51,13 @@ impl Waiting {
         self.on_news(None);
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        by_id.values().filter_map(Weak::upgrade).map(|news| news.receiver_count()).sum()
+    }
+
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(std::sync::atomic::Ordering::SeqCst)
@@ -62,7 +69,8 @@ pub struct Waiter<'a> {
     id: Uuid,
     /// How long the client waits.
     pub wait: Duration,
-    news: Arc<watch::Sender<()>>,
+    /// Keeps the sender alive.
+    news: Option<Arc<watch::Sender<()>>>,
     /// Remembers what came since it was registered.
     seen: watch::Receiver<()>,
 }
@@ -73,15 +81,19 @@ impl Waiter<'_> {
         // The sender is ours too: it cannot be gone.
         let _ = self.seen.changed().await;
     }
+
+    /// Whether there was a change before the wait was over.
+    pub async fn changed_in_time(&mut self) -> bool {
+        tokio::time::timeout(self.wait, self.changed()).await.is_ok()
+    }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut by_id = self.waiting.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        // The last one turns off the light. Gone while the lock is held, so that two who leave at once see each other.
-        let news = Arc::downgrade(&self.news);
-        self.news = Arc::default();
-        if news.strong_count() == 0 {
+        // Given up under the lock: of two that leave at once, one is the last, and turns off the light.
+        self.news = None;
+        if by_id.get(&self.id).is_some_and(|news| news.strong_count() == 0) {
             by_id.remove(&self.id);
         }
     }
@@ -122,6 +134,7 @@ mod tests {
         let id = Uuid::now_v7();
         let register = || waiting.register(id, Some(Duration::from_secs(1))).expect("a waiter");
         let (mut first, second) = (register(), register());
+        assert_eq!(waiting.count(), 2);
         waiting.on_news(Some(&Uuid::now_v7().to_string()));
         waiting.on_news(Some("no id"));
         assert!(futures_util::FutureExt::now_or_never(first.changed()).is_none());
@@ -131,6 +144,7 @@ mod tests {
         drop(first);
         assert_eq!(waiting.by_id.lock().expect("a lock").len(), 1);
         drop(second);
+        assert_eq!(waiting.count(), 0);
         assert!(waiting.by_id.lock().expect("a lock").is_empty());
     }
 }

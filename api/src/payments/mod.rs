@@ -3,6 +3,7 @@
 mod change;
 pub(crate) mod create;
 pub mod dto;
+mod events;
 mod get;
 mod list;
 mod qr;
@@ -32,6 +33,7 @@ use crate::refunds::{self, RefundList};
 use crate::state::State;
 use crate::wire::Provider;
 use dto::{CancelPayment, CapturePayment, CreatePayment, PaymentBody, PaymentList, PaymentStatus, Timeline};
+use events::PaymentEvents;
 use get::PaymentResponse;
 use qr::{QrFormat, QrResponse};
 
@@ -90,6 +92,23 @@ impl PaymentsApi {
     ) -> Result<PaymentResponse, Problem> {
         let wait = prefer::wait(prefer.0.as_deref());
         get::get_payment(&self.state, &user.0, id.0, known.0.as_deref(), wait).await
+    }
+
+    /// Watch a payment
+    ///
+    /// Server-sent events: the payment at once, and again each time that it has changed. A client that comes back sends the
+    /// last event's id as `Last-Event-ID`, as browsers do, and gets only what is newer. Changes in quick succession can be
+    /// one event: each has the payment as it is then. A comment every fifteen seconds keeps the connection alive.
+    #[oai(path = "/api/payments/:id/events", method = "get", tag = "Tag::Payments", operation_id = "watch_payment")]
+    async fn events(
+        &self,
+        user: User,
+        id: Path<Uuid>,
+        /// The id of the last event that you have.
+        #[oai(name = "Last-Event-ID")]
+        last: Header<Option<String>>,
+    ) -> Result<PaymentEvents, Problem> {
+        events::payment_events(self.state.clone(), user.0, PaymentId(id.0), last.0.as_deref()).await
     }
 
     /// Get a payment's QR code

@@ -55,6 +55,56 @@ impl Drop for WorkerProcess {
     }
 }
 
+/// A `payment-api` of its own process, beside the one of the test and on the same database. Killed when dropped.
+pub struct ApiProcess {
+    child: Child,
+    pub url: String,
+}
+
+impl ApiProcess {
+    /// Returns once it answers.
+    ///
+    /// # Panics
+    /// It is not built: `make test` builds it. Or it does not answer.
+    pub async fn start(app: &TestApp) -> Self {
+        let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
+        let child = Command::new(program("payment-api"))
+            .env("DATABASE_URL", &app.database_url)
+            .env("REDIS_URL", &app.redis_url)
+            .env("QUEUE_PREFIX", &app.queue_prefix)
+            .env("LISTEN", &address)
+            .env("JWT_DEVELOPMENT_SECRET", crate::JWT_SECRET)
+            .env("STRIPE_WEBHOOK_SECRETS", crate::WEBHOOK_SECRET)
+            .env("RUST_LOG", "warn")
+            .env("LOG_FORMAT", "text")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the API starts");
+        let this = Self { child, url: format!("http://{address}") };
+        let health = format!("{}/health/ready", this.url);
+        crate::wait_until("the API answers", async || reqwest::get(&health).await.ok()?.error_for_status().ok()).await;
+        this
+    }
+
+    /// The memory that it holds, in KiB.
+    ///
+    /// # Panics
+    /// It is gone.
+    #[must_use]
+    pub fn resident_kib(&self) -> i64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+}
+
+impl Drop for ApiProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A binary of the workspace: beside this program, or beside the directory that test binaries lie in.
 fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("a path");

@@ -11,6 +11,7 @@ mod dead_letters;
 mod disputes;
 mod document;
 mod edges;
+mod events;
 mod guide;
 mod histories;
 mod idempotency;
