@@ -99,8 +99,10 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// The net under the wake-ups: how often a waiting request reads by itself, for when Redis is away.
+/// The net under the wake-ups, for when Redis is away: when a waiting request reads by itself for the first time. The
+/// pause doubles each time, or a thousand that wait long would keep Postgres busy.
 const REREAD: Duration = Duration::from_secs(2);
+const REREAD_MAX: Duration = Duration::from_secs(15);
 
 /// What `read` gives once it gives something. `None`: the time is up, or the process stops. A failed read is no reason
 /// to give up: what is waited for is accepted all the same.
@@ -109,9 +111,11 @@ where
     F: Future<Output = Result<Option<T>, DbErr>>,
 {
     let deadline = Instant::now() + waiter.wait;
+    let mut pause = REREAD;
     // Nothing was there when it was registered: the first look is after the first news.
     loop {
-        let net = (Instant::now() + REREAD).min(deadline);
+        let net = (Instant::now() + pause).min(deadline);
+        pause = pause.saturating_mul(2).min(REREAD_MAX);
         let _ = timeout_at(net, waiter.changed()).await;
         match read().await {
             Ok(Some(found)) => return Some(found),
