@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract test-random test-backlog lint openapi bench-pickup clean
+.PHONY: help setup build run demo test contract test-random test-backlog lint openapi bench-pickup bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,9 @@ test-random: build ## Random histories against the simulator's ledger. SEEDS=n F
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
+
+bench-waiters: build ## Measures a thousand requests that wait: memory, subscriptions, how soon they are answered
+	@exec $(STACK) with target/debug/payment-bench waiters
 
 test-backlog: build ## Drains 100,000 jobs that were accepted while no worker ran
 	@exec $(STACK) with target/debug/payment-bench backlog

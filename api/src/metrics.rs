@@ -61,15 +61,7 @@ impl Metrics {
         .expect("a valid name");
         registry.register(Box::new(request_duration.clone())).expect("registered once");
         registry.register(Box::new(waiting.clone())).expect("registered once");
-        Self {
-            registry,
-            requests,
-            request_duration,
-            webhooks,
-            webhook_version_mismatches,
-            rate_limited,
-            waiting,
-        }
+        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches, rate_limited, waiting }
     }
 
     /// `route` is a template, never a path with ids.

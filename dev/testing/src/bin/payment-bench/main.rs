@@ -1,4 +1,7 @@
-//! Measurements of the queue. Run them by `make bench-pickup` and `make test-backlog`: they need the servers of the tests.
+//! Measurements. Run them by `make bench-pickup`, `make test-backlog` and `make bench-waiters`: they need the servers of the
+//! tests.
+
+mod waiters;
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,11 @@ enum Bench {
         #[arg(long, default_value_t = 2)]
         workers: usize,
     },
+    /// Opens requests that wait for one payment, and tells what they cost and how long after a change all are answered.
+    Waiters {
+        #[arg(long, default_value_t = 1_000)]
+        requests: usize,
+    },
 }
 
 #[tokio::main]
@@ -37,6 +45,7 @@ async fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::Pickup { jobs } => pickup(jobs).await,
         Bench::Backlog { jobs, workers } => backlog(jobs, workers).await,
+        Bench::Waiters { requests } => waiters::run(requests).await,
     }
 }
 
