@@ -59,6 +59,7 @@ impl Drop for WorkerProcess {
 pub struct ApiProcess {
     child: Child,
     pub url: String,
+    http: reqwest::Client,
 }
 
 impl ApiProcess {
@@ -80,10 +81,15 @@ impl ApiProcess {
             .stdin(Stdio::null())
             .spawn()
             .expect("the API starts");
-        let this = Self { child, url: format!("http://{address}") };
-        let health = format!("{}/health/ready", this.url);
-        crate::wait_until("the API answers", async || reqwest::get(&health).await.ok()?.error_for_status().ok()).await;
+        let this = Self { child, url: format!("http://{address}"), http: reqwest::Client::new() };
+        crate::wait_until("the API answers", async || this.get("/health/ready").await).await;
         this
+    }
+
+    /// What it has at a path, if it answers well.
+    pub async fn get(&self, path: &str) -> Option<String> {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
+        response.error_for_status().ok()?.text().await.ok()
     }
 
     /// The memory that it holds, in KiB.

@@ -97,7 +97,7 @@ async fn read_payment(connection: &mut TcpStream) -> anyhow::Result<()> {
 }
 
 async fn waiting(api: &ApiProcess) -> Option<usize> {
-    let metrics = reqwest::get(format!("{}/metrics", api.url)).await.ok()?.text().await.ok()?;
+    let metrics = api.get("/metrics").await?;
     let line = metrics.lines().find_map(|line| line.strip_prefix("payment_service_waiting_requests "));
     line?.parse().ok()
 }
