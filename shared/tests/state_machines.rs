@@ -391,7 +391,7 @@ fn one_operation_at_a_time_and_only_what_is_held_is_captured() {
         assert_eq!(result.is_ok(), !status.is_final(), "{status:?}");
     }
     let held = payment(PaymentStatus::RequiresCapture);
-    assert!(matches!(held.request_capture(Some(1_001), now), Err(NotPossible::Field("/amount", _))));
+    assert!(matches!(held.request_capture(Some(1_001), now), Err(NotPossible::ExceedsHeld(1_000))));
     assert!(matches!(held.request_capture(Some(0), now), Err(NotPossible::Field("/amount", _))));
     let capturing = held.request_capture(Some(1_000), now).expect("possible");
     assert!(matches!(capturing.request_cancel(None, now), Err(NotPossible::InProgress)));
