@@ -19,7 +19,7 @@ USERS = ("token", "other_token")
 CARDS = (
     ["pm_card_visa"] * 8
     + ["pm_card_mastercard", "pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_refundFail",
-       "pm_card_pendingRefund", "pm_card_createDispute", "pm_card_threeDSecure2Required", "pm_card_authenticationRequired"]
+       "pm_card_pendingRefund", "pm_card_createDispute"] + ["pm_card_threeDSecure2Required"] * 2
 )
 # What is done how often, of a hundred or so.
 KINDS = {
@@ -80,11 +80,19 @@ class Load:
         self.next_at = time.monotonic()
 
     def run(self):
+        self.save_cards()
         threads = [threading.Thread(target=self.client, daemon=True) for _ in range(self.clients)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def save_cards(self):
+        """A card for each user, before the storm: with it they pay while they are away."""
+        for user in USERS:
+            made = Write(-1, "setup", user, "POST", "/api/customers/me/setup", {}, None, True)
+            setup = self.ask(made).json()
+            self.confirm("setup_intents", setup["client_secret"], "pm_card_visa")
 
     def hold(self):
         """Lets nothing new begin, and waits until nothing is under way."""
@@ -214,6 +222,15 @@ class Load:
             those = sum((self.made[name][-25:] for name in where), [])
         return random_.choice(those) if those else (None, None)
 
+    def find(self, random_, where, status):
+        """One with this status: the id, whose it is, and all of it. What is stale by the time it is used is refused."""
+        users = random_.sample(USERS, len(USERS))
+        for user in users:
+            rows = (self.stack.get(f"/api/{where}?status={status}&limit=30", user) or {"data": []})["data"]
+            if rows:
+                return random_.choice(rows)["id"], user
+        return None, None
+
     # What is done
 
     def stripe_pay(self, number, random_):
@@ -233,15 +250,13 @@ class Load:
 
     def browser(self, number, random_):
         """The payer confirms what waits for a payment method."""
-        for _ in range(6):
-            id_, user = self.pick(random_, "stripe", "subscriptions")
-            if not id_:
-                return None
-            path = "/api/subscriptions/" if (id_, user) in self.made["subscriptions"] else "/api/payments/"
-            thing = self.stack.get(path + id_, user)
-            if thing and thing.get("client_secret") and thing["status"] in ("requires_action", "failed", "incomplete"):
-                return self.confirm("payment_intents", thing["client_secret"], random_.choice(CARDS))
-        return None
+        where, status = random_.choice([("payments", "requires_action"), ("payments", "requires_action"),
+                                        ("payments", "failed"), ("subscriptions", "incomplete")])
+        id_, user = self.find(random_, where, status)
+        thing = id_ and self.stack.get(f"/api/{where}/{id_}", user)
+        if not thing or not thing.get("client_secret"):
+            return None
+        return self.confirm("payment_intents", thing["client_secret"], random_.choice(CARDS))
 
     def confirm(self, kind, secret, card):
         form = urllib.parse.urlencode({"client_secret": secret, "payment_method": card,
@@ -268,35 +283,26 @@ class Load:
         return result
 
     def capture(self, number, random_):
-        id_, user = self.held(random_)
+        id_, user = self.find(random_, "payments", "requires_capture")
+        if not id_ or random_.random() < 0.1:
+            id_, user = self.pick(random_, "stripe")
         if not id_:
             return None
         body = {"amount": random_.randrange(500, 40_000)} if random_.random() < 0.4 else {}
         return self.write(number, random_, "capture", "POST", f"/api/payments/{id_}/capture", body, user, tagged=False)[1]
 
-    def held(self, random_):
-        """A payment that is held; or any, where none was found soon."""
-        id_, user = None, None
-        for _ in range(5):
-            id_, user = self.pick(random_, "stripe")
-            payment = id_ and self.stack.get("/api/payments/" + id_, user)
-            if payment and payment["status"] == "requires_capture":
-                break
-        return id_, user
-
     def cancel(self, number, random_):
-        id_, user = self.held(random_) if random_.random() < 0.4 else self.pick(random_, "stripe", "swish")
+        """Of what is held, of what waits, of what was accepted this moment."""
+        status = random_.choice(["requires_capture", "requires_action", None])
+        id_, user = self.find(random_, "payments", status) if status else self.pick(random_, "stripe", "swish")
         if not id_:
             return None
         return self.write(number, random_, "cancel", "POST", f"/api/payments/{id_}/cancel", {}, user, tagged=False)[1]
 
     def refund(self, number, random_):
-        id_, user = None, None
-        for _ in range(4):
+        id_, user = self.find(random_, "payments", "succeeded")
+        if not id_ or random_.random() < 0.1:
             id_, user = self.pick(random_, "stripe", "swish")
-            payment = id_ and self.stack.get("/api/payments/" + id_, user)
-            if payment and payment["amount_captured"] > payment["amount_refunded"]:
-                break
         if not id_:
             return None
         body = {"payment_id": id_}
@@ -309,7 +315,7 @@ class Load:
         if not (write.answer and write.answer.accepted):
             return what
         path = f"/api/customers/me/setup/{write.answer.json()['id']}"
-        for _ in range(30):
+        for _ in range(100):
             setup = self.stack.get(path, write.user)
             if setup and setup.get("client_secret"):
                 return self.confirm("setup_intents", setup["client_secret"], random_.choice(CARDS[:9]))
@@ -357,7 +363,9 @@ class Load:
         return what
 
     def change_subscription(self, number, random_):
-        id_, user = self.pick(random_, "subscriptions")
+        id_, user = self.find(random_, "subscriptions", random_.choice(["active", "active", "trialing", "incomplete"]))
+        if not id_ or random_.random() < 0.1:
+            id_, user = self.pick(random_, "subscriptions")
         if not id_:
             return None
         method, path, body = random_.choice([

@@ -10,6 +10,7 @@ import collections
 import json
 import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -111,6 +112,9 @@ def report(load, enemy, world):
 
 
 def main():
+    # Whoever ends us ends the stack too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
     seeds, first, operations = setting("SEEDS", 5), setting("FIRST_SEED", 1), setting("OPS", 500)
     totals, violations = collections.Counter(), []
     for seed in range(first, first + seeds):

@@ -142,7 +142,7 @@ class Stack:
             rows += page["data"]
             if not page.get("has_more"):
                 return rows
-            cursor = "&cursor=" + page["next_cursor"]
+            cursor = "&starting_after=" + page["next_cursor"]
 
     def use_up_faults(self):
         """Faults that nobody ran into would go on after the storm: asks for nothing until they are used up."""
