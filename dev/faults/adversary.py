@@ -16,7 +16,7 @@ import time
 # What happens how often.
 KINDS = {
     "kill_api": 3, "stop_api": 2, "kill_worker": 8, "stop_worker": 6, "rolling_restart": 2,
-    "redis_flush": 4, "redis_kill": 3, "redis_hang": 2, "postgres_quit": 1, "postgres_terminate": 3,
+    "redis_flush": 4, "redis_kill": 3, "redis_hang": 2, "postgres_quit": 1, "postgres_terminate": 3, "postgres_hang": 1,
     "stripe_fault": 22, "swish_fault": 18, "stripe_down": 1, "swish_down": 1,
     "stripe_webhook": 8, "swish_webhook": 8, "stripe_hold": 3, "swish_hold": 3,
 }
@@ -162,6 +162,12 @@ class Adversary:
         sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() " \
               "AND datname = current_database()"
         return int(self.stack.psql(sql)) > 0
+
+    def postgres_hang(self, what):
+        """Every session stands still: no error, no answer, and its locks are held."""
+        stopped = self.stack.signal_sessions(signal.SIGSTOP)
+        self.later(what["seconds"], lambda: self.stack.signal_sessions(signal.SIGCONT))
+        return stopped > 0
 
     def stripe_hold(self, what):
         return self.hold("stripe", what)

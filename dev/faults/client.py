@@ -223,10 +223,9 @@ class Load:
         return random_.choice(those) if those else (None, None)
 
     def find(self, random_, where, status):
-        """One with this status: the id, whose it is, and all of it. What is stale by the time it is used is refused."""
-        users = random_.sample(USERS, len(USERS))
-        for user in users:
-            rows = (self.stack.get(f"/api/{where}?status={status}&limit=30", user) or {"data": []})["data"]
+        """One with this status: its id and whose it is. What has moved on by the time it is used is refused."""
+        for user in random_.sample(USERS, len(USERS)):
+            rows = (self.stack.get(f"/api/{where}?limit=30&status={status}", user) or {"data": []})["data"]
             if rows:
                 return random_.choice(rows)["id"], user
         return None, None
@@ -250,8 +249,8 @@ class Load:
 
     def browser(self, number, random_):
         """The payer confirms what waits for a payment method."""
-        where, status = random_.choice([("payments", "requires_action"), ("payments", "requires_action"),
-                                        ("payments", "failed"), ("subscriptions", "incomplete")])
+        where, status = random_.choice([("payments", "requires_action&provider=stripe"),
+                                        ("payments", "failed&provider=stripe"), ("subscriptions", "incomplete")])
         id_, user = self.find(random_, where, status)
         thing = id_ and self.stack.get(f"/api/{where}/{id_}", user)
         if not thing or not thing.get("client_secret"):

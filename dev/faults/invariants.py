@@ -81,6 +81,8 @@ class World:
         self.stripe_subscriptions = stack.control("stripe", "GET", "/objects/subscriptions")["data"]
         self.swish_payments = stack.control("swish", "GET", "/objects/payments")["data"]
         rows = [*self.payments.values(), *self.refunds.values(), *self.subscriptions.values()]
+        self.disputes = [row for user in USERS for row in stack.all_pages("/api/disputes", user)]
+        self.stripe_disputes = stack.control("stripe", "GET", "/objects/disputes")["data"]
         self.unknown = {row["id"] for row in rows if row.get("outcome_unknown_since")}
 
     def of(self, rows, provider):
@@ -166,6 +168,45 @@ def stripe_agrees(world):
         if status != theirs_["status"] and id_ not in world.unknown:
             violations.append(f"subscription {id_} ({theirs_['id']}) is {status}, at Stripe {theirs_['status']}")
     return violations
+
+
+def disputes_agree(world):
+    """Every dispute is as Stripe has it."""
+    ours = {row["provider_dispute_id"]: row for row in world.disputes}
+    return [f"dispute {theirs['id']} is {ours.get(theirs['id'], {}).get('status')}, at Stripe {theirs['status']}"
+            for theirs in world.stripe_disputes if ours.get(theirs["id"], {}).get("status") != theirs["status"]]
+
+
+def customers_agree(world):
+    """A user's name and cards are as Stripe has them."""
+    violations = []
+    names = {row["id"]: row.get("name") for row in world.stack.control("stripe", "GET", "/objects/customers")["data"]}
+    cards = {row["id"]: row.get("customer") for row in
+             world.stack.control("stripe", "GET", "/objects/payment_methods")["data"]}
+    for row in world.stack.query("SELECT id, name, stripe_customer_id FROM customers WHERE stripe_customer_id IS NOT NULL"):
+        if names.get(row["stripe_customer_id"]) != row["name"]:
+            violations.append(f"customer {row['id']} is called {row['name']!r}, at Stripe "
+                              f"{names.get(row['stripe_customer_id'])!r}")
+    for row in world.stack.query("SELECT * FROM saved_payment_methods"):
+        if (row["status"] == "saved") != (cards.get(row["provider_payment_method_id"]) is not None):
+            violations.append(f"card {row['id']} is {row['status']}, at Stripe of {cards.get(row['id'])}")
+    return violations
+
+
+def the_unknown_is_unknown(world):
+    """What we say that nobody knows, its provider does not know either."""
+    known = {intent["metadata"].get("payment_id") for intent in world.intents}
+    known |= {refund["metadata"].get("refund_id") for refund in world.stripe_refunds}
+    rows = [*world.of(world.payments, "stripe"), *world.of(world.refunds, "stripe")]
+    violations = [f"{row['id']} is {row['status']} and explicitly unknown, and is there at Stripe" for row in rows
+                  if row["id"] in world.unknown and row["id"] in known]
+    unsure = {payment["id"] for payment in world.swish_payments if payment["errorCode"] == "DS24"}
+    unsure |= {refund["id"] for refund in world.stack.control("swish", "GET", "/objects/refunds")["data"]
+               if refund["errorCode"] == "DS24"}
+    rows = [(row, row["provider_payment_id"]) for row in world.of(world.payments, "swish")]
+    rows += [(row, row["provider_refund_id"]) for row in world.of(world.refunds, "swish")]
+    return violations + [f"{row['id']} ({id_}) is {row['status']} and explicitly unknown, and Swish knows it"
+                         for row, id_ in rows if row["id"] in world.unknown and id_ not in unsure]
 
 
 def swish_agrees(world):
@@ -301,6 +342,7 @@ def logs_hold_no_secret(world):
 
 
 CHECKS = (
-    nothing_is_lost, nothing_is_left_open, stripe_agrees, swish_agrees, nothing_moved_twice, no_job_is_left,
+    nothing_is_lost, nothing_is_left_open, stripe_agrees, disputes_agree, customers_agree, swish_agrees,
+    the_unknown_is_unknown, nothing_moved_twice, no_job_is_left,
     nothing_paid_is_called_failed, timelines_are_whole, replays_are_the_same, refunds_add_up, logs_hold_no_secret,
 )

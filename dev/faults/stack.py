@@ -46,8 +46,10 @@ class Stack:
             time.sleep(0.1)
 
     def stop(self):
-        """Stops it with everything in it. It wakes what sleeps."""
+        """Stops it with everything in it."""
         if self.process and self.process.poll() is None:
+            # What sleeps does not hear that it is to end.
+            self.wake_all()
             self.process.terminate()
             try:
                 self.process.wait(120)
@@ -80,19 +82,19 @@ class Stack:
 
     def signal(self, pid, number):
         """Whether the process is one of the stack's, and got the signal."""
-        said = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        if said.stdout.strip() != str(self.process.pid):
-            return False
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return False
-        return True
+        return pid in children(self.process.pid) and kill(pid, number)
+
+    def signal_sessions(self, number):
+        """Signals the processes that serve Postgres' clients. How many got it."""
+        return sum(kill(pid, number) for postgres in self.pids("postgres")
+                   if postgres in children(self.process.pid) for pid, command in children(postgres).items()
+                   if "127.0.0.1" in command)
 
     def wake_all(self):
-        for name in ("api", "workers", "redis", "postgres", "simulator"):
-            for pid in self.pids(name):
-                self.signal(pid, signal.SIGCONT)
+        """Wakes whatever of it is stopped."""
+        for pid in children(self.process.pid):
+            for child in [pid, *children(pid)]:
+                kill(child, signal.SIGCONT)
 
     # HTTP
 
@@ -198,6 +200,21 @@ class Stack:
 
 class NotSent(OSError):
     """There was no connection: nothing happened."""
+
+
+def children(parent):
+    """The children of a process, and what each is called."""
+    said = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=False)
+    rows = [line.split(None, 2) for line in said.stdout.splitlines()]
+    return {int(row[0]): row[2] for row in rows if len(row) == 3 and row[1] == str(parent)}
+
+
+def kill(pid, number):
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def free_port():
