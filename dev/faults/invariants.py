@@ -291,7 +291,7 @@ def replays_are_the_same(world, sample=60):
         for other in write.others:
             # While a client waits for more news, another one is told what was known when it was accepted.
             if other.content != write.answer.content and not write.lost_before:
-                violations.append(f"{write}: sent twice, answered {write.answer.status} and {other.status}")
+                violations.append(f"{write}: sent twice, answered {shown(write.answer)} and {shown(other)}")
     for write in random.Random(world.load.seed).sample(keyed, min(sample, len(keyed))):
         again = world.load.ask(write)
         if write.lost_before and write.waits:
@@ -300,9 +300,14 @@ def replays_are_the_same(world, sample=60):
         else:
             same = (again.status, again.content) == (write.answer.status, write.answer.content)
         if not same:
-            violations.append(f"{write}: answered {write.answer.status} {write.answer.content!r}, "
-                              f"later {again.status} {again.content!r}")
+            violations.append(f"{write}: answered {shown(write.answer)}, later {shown(again)}")
     return violations
+
+
+def shown(answer):
+    """An answer, without what is nobody's business."""
+    body = answer.json()
+    return f"{answer.status} ({body.get('id') or body.get('code')} is {body.get('status')})"
 
 
 def refunds_add_up(world):
