@@ -19,8 +19,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import adversary
-import client
 import invariants
+from shop import Shop
 from stack import Stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -70,7 +70,8 @@ def one_seed(seed, operations, totals):
     stack = Stack(PROGRAMS, ROOT / f".dev/faults/seed-{seed}")
     try:
         stack.start()
-        load = client.Load(stack, seed, operations)
+        load = Shop(stack, seed, operations)
+        load.save_cards()
         enemy = storm(stack, load, seed)
         stormed = time.monotonic()
         (stack.directory / "faults.json").write_text("\n".join(json.dumps(line) for line in enemy.log) + "\n")
