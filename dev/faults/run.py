@@ -24,7 +24,8 @@ from shop import Shop
 from stack import Stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ROOT / "target/debug"
+# Others can be tried: a release, or a service that was broken on purpose.
+PROGRAMS = pathlib.Path(os.environ.get("PROGRAMS") or ROOT / "target/debug").resolve()
 # How long all may take to come to rest.
 PATIENCE = 150
 
