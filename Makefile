@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract test-random test-faults test-faults-short test-backlog lint openapi bench-pickup bench-waiters clean
+.PHONY: help setup build run demo test contract test-random test-faults test-backlog lint openapi bench-pickup bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -23,8 +23,7 @@ openapi: build   ## Renews what is generated: api/openapi.json, the state machin
 	@UPDATE=1 cargo test -q -p payment-testing --test it repository::
 
 test: build      ## Runs all tests against a private Postgres and Redis
-	@$(STACK) with cargo test --workspace
-	@$(MAKE) --no-print-directory test-faults-short
+	@exec $(STACK) with cargo test --workspace
 
 contract: build  ## The OpenAPI document under public linters, generated clients and schemathesis. SEEDS="1 2 3" EXAMPLES=n
 	@dev/contract/run.sh
@@ -34,9 +33,6 @@ test-random: build ## Random histories against the simulator's ledger. SEEDS=n F
 
 test-faults: build ## Kills, hangs, loses and doubles whatever can be, then checks what must hold. SEEDS=n FIRST_SEED=n OPS=n
 	@python3 dev/faults/run.py
-
-test-faults-short: build
-	@SEEDS=$${SEEDS:-1} OPS=$${OPS:-200} python3 dev/faults/run.py
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
