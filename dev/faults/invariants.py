@@ -12,10 +12,11 @@ import time
 
 from client import USERS
 
-# What a job may have spent on something unknown before we believe that it does not end soon.
+# What a job may have spent on something unknown at Stripe before we believe that it does not end soon. At Swish it ends:
+# after two minutes what was refused is refused.
 TRIES_OF_UNKNOWN = 10
-UNKNOWN = """SELECT id FROM payments WHERE outcome_unknown_since IS NOT NULL
-    UNION ALL SELECT id FROM refunds WHERE outcome_unknown_since IS NOT NULL
+UNKNOWN = """SELECT id FROM payments WHERE outcome_unknown_since IS NOT NULL AND provider = 'stripe'
+    UNION ALL SELECT id FROM refunds WHERE outcome_unknown_since IS NOT NULL AND provider = 'stripe'
     UNION ALL SELECT id FROM subscriptions WHERE outcome_unknown_since IS NOT NULL"""
 
 
@@ -39,7 +40,7 @@ def rest(stack, seconds):
         if left and age > 4:
             stack.psql(
                 f"""UPDATE jobs SET run_at = now(), rung_until = NULL WHERE state = 'queued' AND run_at > now() + interval '1 s'
-                      AND (attempts < {TRIES_OF_UNKNOWN + 5} OR kind = 'poll_swish');
+                      AND (attempts < max_attempts - 2 OR kind = 'poll_swish');
                     UPDATE attempts SET created_at = created_at - interval '5 s' WHERE outcome <> 'done'"""
             )
         time.sleep(0.3 if at_rest else 1)
@@ -55,6 +56,12 @@ def under_way(stack):
     left += [f"refund {row['id']} is {row['status']}" for row in stack.query(
         """SELECT id, status FROM refunds WHERE provider = 'swish' AND status IN ('pending', 'processing')
              AND outcome_unknown_since IS NULL""")]
+    # A callback that is lost is noticed by a poll, later.
+    ended = {payment["id"] for payment in stack.control("swish", "GET", "/objects/payments")["data"]
+             if payment["status"] != "CREATED"}
+    left += [f"payment {row['id']} has ended at Swish, and is requires_action" for row in stack.query(
+        "SELECT id, provider_payment_id FROM payments WHERE provider = 'swish' AND status = 'requires_action'")
+             if row["provider_payment_id"] in ended]
     for provider, path in (("stripe", "/events"), ("swish", "/callbacks")):
         told = stack.control(provider, "GET", path)
         if told["deliveries_pending"] or told["held"]:
