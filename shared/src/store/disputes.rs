@@ -1,12 +1,12 @@
 //! Disputes. Administrators see everybody's, users their own.
 
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
     Set,
 };
 
-use super::{Saved, all, json_or_null};
+use super::{Saved, all, json_or_null, swap};
 use crate::domain::dispute::{Dispute, DisputeStatus};
 use crate::domain::ids::{DisputeId, PaymentId, UserId};
 use crate::entities::dispute;
@@ -108,21 +108,9 @@ async fn page(
 /// # Errors
 /// The database's own.
 pub async fn save(conn: &impl ConnectionTrait, before: &Dispute, after: &Dispute) -> Result<Saved, DbErr> {
-    let mut row = row(after)?;
-    row.version = Set(before.version.saturating_add(1));
-    row.id = sea_orm::NotSet;
-    row.user_id = sea_orm::NotSet;
-    row.payment_id = sea_orm::NotSet;
-    row.created_at = sea_orm::NotSet;
-    row.updated_at = sea_orm::NotSet;
-    let updated = dispute::Entity::update_many()
-        .set(row)
-        .col_expr(dispute::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
-        .filter(dispute::Column::Id.eq(before.id.0))
-        .filter(dispute::Column::Version.eq(before.version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+    use dispute::Column;
+    let kept = [Column::UserId, Column::PaymentId];
+    swap::<dispute::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
 }
 
 fn row(dispute: &Dispute) -> Result<dispute::ActiveModel, DbErr> {

@@ -1,9 +1,9 @@
 //! Clients' idempotency keys. A key is claimed in the transaction of what the request does and gets its answer before
 //! the commit: either both are there or neither.
 
-use sea_orm::{ConnectionTrait, DbErr, RuntimeErr};
+use sea_orm::{ConnectionTrait, DbErr};
 
-use super::sql;
+use super::{sql, sqlstate};
 use crate::domain::ids::UserId;
 
 /// A request with a key: whose, and which.
@@ -127,9 +127,5 @@ fn values(user: &UserId, request: &KeyedRequest) -> [sea_orm::Value; 4] {
 
 /// Whether Postgres gave up waiting for another transaction (SQLSTATE 57014, 55P03).
 fn is_timeout(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
-        return false;
-    };
-    let code = source.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code == "57014" || code == "55P03")
+    sqlstate(error).is_some_and(|code| code == "57014" || code == "55P03")
 }

@@ -3,9 +3,15 @@
 //! The caller opens the transaction. Time in here is Postgres' own (`now()`), so that hosts with wrong clocks
 //! cannot steal each other's leases.
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement, Value};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait as _, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend,
+    DbErr, EntityTrait, QueryFilter as _, RuntimeErr, Statement, Value,
+};
+use uuid::Uuid;
 
 pub mod attempts;
 pub mod customers;
@@ -58,11 +64,50 @@ impl Saved {
 /// Whether Postgres refused the values (SQLSTATE classes 22 and 23): the same statement would be refused again.
 #[must_use]
 pub fn is_refusal(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = error else {
-        return false;
-    };
-    let code = source.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Postgres' code of an error, where it is Postgres that speaks.
+fn sqlstate(error: &DbErr) -> Option<String> {
+    of_postgres(error)?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// The error as Postgres gave it.
+fn of_postgres(error: &DbErr) -> Option<&dyn sea_orm::sqlx::error::DatabaseError> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source)) => {
+            source.as_database_error()
+        }
+        _ => None,
+    }
+}
+
+/// Compares and swaps: writes `row`, but for what never changes (`kept`, and when it was made), if it still is of the
+/// version that was read; then it is of the next one.
+async fn swap<E>(
+    conn: &impl ConnectionTrait,
+    mut row: E::ActiveModel,
+    kept: &[E::Column],
+    (id, version): (Uuid, i32),
+) -> Result<Saved, DbErr>
+where
+    E: EntityTrait,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    let column = |name: &str| E::Column::from_str(name).map_err(|_| DbErr::Type(format!("a table without {name}")));
+    let (id_column, version_column, updated_at) = (column("id")?, column("version")?, column("updated_at")?);
+    for unwritten in kept.iter().copied().chain([id_column, updated_at, column("created_at")?]) {
+        row.not_set(unwritten);
+    }
+    row.set(version_column, version.saturating_add(1).into());
+    let updated = E::update_many()
+        .set(row)
+        .col_expr(updated_at, Expr::cust("clock_timestamp()"))
+        .filter(id_column.eq(id))
+        .filter(version_column.eq(version))
+        .exec(conn)
+        .await?;
+    Ok(Saved::from_rows(updated.rows_affected))
 }
 
 /// A value as a JSON column holds it.

@@ -1,11 +1,11 @@
 //! Refunds. Postgres keeps their sum within what was captured: see the migration.
 
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 
-use super::{Saved, all, json, json_or_null};
+use super::{Saved, all, json, json_or_null, of_postgres, swap};
 use crate::domain::ids::{PaymentId, RefundId, UserId};
 use crate::domain::refund::Refund;
 use crate::entities::refund;
@@ -32,7 +32,7 @@ pub async fn insert_found(conn: &impl ConnectionTrait, found: &Refund) -> Result
 /// Whether the database refused because the refunds would exceed what was captured.
 #[must_use]
 pub fn exceeds_captured(error: &DbErr) -> bool {
-    error.to_string().contains("payments_refunds_within_captured")
+    of_postgres(error).is_some_and(|error| error.constraint() == Some("payments_refunds_within_captured"))
 }
 
 /// A user's refund.
@@ -87,21 +87,9 @@ pub async fn list(
 /// # Errors
 /// The database's own.
 pub async fn save(conn: &impl ConnectionTrait, before: &Refund, after: &Refund) -> Result<Saved, DbErr> {
-    let mut row = row(after)?;
-    row.version = Set(before.version.saturating_add(1));
-    row.id = sea_orm::NotSet;
-    row.user_id = sea_orm::NotSet;
-    row.payment_id = sea_orm::NotSet;
-    row.created_at = sea_orm::NotSet;
-    row.updated_at = sea_orm::NotSet;
-    let updated = refund::Entity::update_many()
-        .set(row)
-        .col_expr(refund::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
-        .filter(refund::Column::Id.eq(before.id.0))
-        .filter(refund::Column::Version.eq(before.version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+    use refund::Column;
+    let kept = [Column::UserId, Column::PaymentId];
+    swap::<refund::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
 }
 
 fn row(refund: &Refund) -> Result<refund::ActiveModel, DbErr> {

@@ -1,10 +1,9 @@
 //! Setups: payment methods being saved.
 
-use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, Set};
 use secrecy::ExposeSecret as _;
 
-use super::{Saved, json_or_null};
+use super::{Saved, json_or_null, swap};
 use crate::domain::ids::{SetupId, UserId};
 use crate::domain::setup::Setup;
 use crate::entities::setup;
@@ -48,20 +47,9 @@ pub async fn find_by_provider_id(conn: &impl ConnectionTrait, id: &str) -> Resul
 /// # Errors
 /// The database's own.
 pub async fn save(conn: &impl ConnectionTrait, before: &Setup, after: &Setup) -> Result<Saved, DbErr> {
-    let mut row = row(after)?;
-    row.version = Set(before.version.saturating_add(1));
-    row.id = sea_orm::NotSet;
-    row.user_id = sea_orm::NotSet;
-    row.created_at = sea_orm::NotSet;
-    row.updated_at = sea_orm::NotSet;
-    let updated = setup::Entity::update_many()
-        .set(row)
-        .col_expr(setup::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
-        .filter(setup::Column::Id.eq(before.id.0))
-        .filter(setup::Column::Version.eq(before.version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+    use setup::Column;
+    let kept = [Column::UserId];
+    swap::<setup::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
 }
 
 fn row(setup: &Setup) -> Result<setup::ActiveModel, DbErr> {

@@ -1,12 +1,11 @@
 //! Subscriptions. The latest payment of one is the newest that points to it.
 
-use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
 };
 use secrecy::ExposeSecret as _;
 
-use super::{Saved, json, json_or_null, sql};
+use super::{Saved, json, json_or_null, sql, swap};
 use crate::domain::ids::{PaymentId, SubscriptionId, UserId};
 use crate::domain::subscription::{Subscription, SubscriptionStatus};
 use crate::entities::subscription;
@@ -131,20 +130,9 @@ async fn add_latest(conn: &impl ConnectionTrait, found: &mut [Subscription]) -> 
 /// # Errors
 /// The database's own.
 pub async fn save(conn: &impl ConnectionTrait, before: &Subscription, after: &Subscription) -> Result<Saved, DbErr> {
-    let mut row = row(after)?;
-    row.version = Set(before.version.saturating_add(1));
-    row.id = sea_orm::NotSet;
-    row.user_id = sea_orm::NotSet;
-    row.created_at = sea_orm::NotSet;
-    row.updated_at = sea_orm::NotSet;
-    let updated = subscription::Entity::update_many()
-        .set(row)
-        .col_expr(subscription::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
-        .filter(subscription::Column::Id.eq(before.id.0))
-        .filter(subscription::Column::Version.eq(before.version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+    use subscription::Column;
+    let kept = [Column::UserId];
+    swap::<subscription::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
 }
 
 fn row(subscription: &Subscription) -> Result<subscription::ActiveModel, DbErr> {
