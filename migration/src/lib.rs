@@ -20,6 +20,7 @@ mod m20261125_000015_swish;
 mod m20261125_000016_create_idempotency_keys;
 mod m20261125_000017_sweeps;
 mod m20261125_000018_dead_letters;
+mod m20261125_000019_refusals_without_rows;
 
 pub struct Migrator;
 
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000016_create_idempotency_keys::Migration),
             Box::new(m20261125_000017_sweeps::Migration),
             Box::new(m20261125_000018_dead_letters::Migration),
+            Box::new(m20261125_000019_refusals_without_rows::Migration),
         ]
     }
 }

@@ -83,6 +83,14 @@ async fn postgres_itself_refuses_to_refund_more() {
     );
     let error = app.db.execute_unprepared(&insert).await.expect_err("refused").to_string();
     assert!(error.contains("payments_refunds_within_captured"), "{error}");
+    // What Postgres says of a refusal it also writes to its log: no row of a payment, no client secret.
+    let says = format!(
+        "CREATE FUNCTION said() RETURNS text LANGUAGE plpgsql AS $$ DECLARE said text; BEGIN {insert}; RETURN 'accepted';
+         EXCEPTION WHEN check_violation THEN GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL; RETURN 'refused: ' || said;
+         END $$"
+    );
+    app.execute(&says).await;
+    assert_eq!(app.text("SELECT said()").await, "refused: ");
 }
 
 #[tokio::test]
