@@ -61,14 +61,13 @@ impl<T: ToJSON + Send> Created<T> {
     where
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
-        match waited(waiter, moved).await {
-            Some((moved, applied)) => {
-                let moved = moved.into();
-                kept.overtaken(StatusCode::CREATED, Some(&location), &moved).await;
-                Self::Done(Json(moved), location, applied)
+        if let Some((moved, applied)) = waited(waiter, moved).await {
+            let moved = moved.into();
+            if kept.overtaken(StatusCode::CREATED, Some(&location), &moved).await {
+                return Self::Done(Json(moved), location, applied);
             }
-            None => Self::Accepted(Json(accepted), location),
         }
+        Self::Accepted(Json(accepted), location)
     }
 }
 
@@ -78,14 +77,13 @@ impl<T: ToJSON + Send> Changed<T> {
     where
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
-        match waited(waiter, moved).await {
-            Some((moved, applied)) => {
-                let moved = moved.into();
-                kept.overtaken(StatusCode::OK, None, &moved).await;
-                Self::Done(Json(moved), applied)
+        if let Some((moved, applied)) = waited(waiter, moved).await {
+            let moved = moved.into();
+            if kept.overtaken(StatusCode::OK, None, &moved).await {
+                return Self::Done(Json(moved), applied);
             }
-            None => Self::Accepted(Json(accepted)),
         }
+        Self::Accepted(Json(accepted))
     }
 }
 

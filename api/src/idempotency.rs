@@ -146,14 +146,16 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// The client gets this one instead.
-    pub(crate) async fn overtaken(self, status: StatusCode, location: Option<&str>, body: &impl ToJSON) {
-        let Some((user, keyed)) = self.claimed else { return };
+    /// Keeps a later answer instead. Where that cannot be done the client must get the earlier one: a replay will.
+    #[must_use]
+    pub(crate) async fn overtaken(self, status: StatusCode, location: Option<&str>, body: &impl ToJSON) -> bool {
+        let Some((user, keyed)) = self.claimed else { return true };
         let answer = answer(status, location, body);
-        if let Err(error) = idempotency_keys::keep(&self.db, &user, &keyed.request, &answer).await {
-            // The earlier one stays: as true, only older.
-            tracing::debug!(%error, "a later answer was not kept");
+        let kept = idempotency_keys::keep(&self.db, &user, &keyed.request, &answer).await;
+        if let Err(error) = &kept {
+            tracing::warn!(%error, "a later answer was not kept; the client gets the earlier one");
         }
+        kept.is_ok()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use reqwest::{Method, StatusCode};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::{Value, json};
 use testing::{Answer, TestApp, payment_body, token};
 
@@ -136,6 +137,29 @@ async fn who_waited_gets_again_what_came_of_it() {
     }
     assert_eq!(app.payment(first.json()["id"].as_str().expect("an id")).await["amount_refunded"], 4_000);
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn where_the_later_answer_cannot_be_kept_the_client_gets_the_one_that_is() {
+    let app = std::sync::Arc::new(TestApp::start().await);
+    let body = payment_body(json!({ "payment_method": "pm_card_visa" }));
+    let waiting = {
+        let (app, body) = (app.clone(), body.clone());
+        tokio::spawn(async move { send(&app, "anna", "/api/payments", "key", &body, &[("prefer", "wait=30")]).await })
+    };
+    testing::wait_until("the key", async || {
+        (app.count("SELECT count(*) FROM idempotency_keys").await == 1).then_some(())
+    })
+    .await;
+    // Somebody holds the row for longer than a statement may take.
+    let txn = app.db.begin().await.expect("a transaction");
+    txn.execute_unprepared("SELECT * FROM idempotency_keys FOR UPDATE").await.expect("locked");
+    app.run_jobs().await;
+    let first = waiting.await.expect("an answer");
+    txn.rollback().await.expect("free again");
+    assert_eq!((first.status, first.json()["status"].clone()), (StatusCode::ACCEPTED, json!("pending")));
+    let again = send(&app, "anna", "/api/payments", "key", &body, &[]).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
 }
 
 #[tokio::test]
