@@ -1,4 +1,4 @@
-//! What all jobs share that carry out an operation on something that is at Stripe already.
+//! What all jobs share that carry out an operation on something that is at a provider already.
 //!
 //! If we crash: the operation is still `pending` and the next run carries it out again, under the same key. Where the
 //! answer cannot tell, the thing is read, and what it shows decides. A key is given up only when its request is over

@@ -1,4 +1,4 @@
-//! What all jobs share that create something at Stripe: its customer first, one key, what an answer teaches.
+//! What all jobs share that create something at a provider: at Stripe its customer first, one key, what an answer teaches.
 //!
 //! If we crash: before the call, nothing was sent. During or after it, the next run sends the same request under the
 //! same key and Stripe answers as it did the first time; past the life of the key it is looked up instead. An event
