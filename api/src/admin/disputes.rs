@@ -187,12 +187,9 @@ async fn change(
     if disputes::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("dispute", "changing at this moment; try again"));
     }
-    if let Some(payment) = payments::find_for_job(&*txn, before.payment_id).await? {
-        let detail = format!("dispute {id}: {what} by {}", admin.id);
-        let cause = request_id().unwrap_or_default();
-        let step = Step { status: payment.status, actor: Actor::Admin, cause, detail };
-        payments::add_step(&*txn, payment.id, &step).await?;
-    }
+    let detail = format!("dispute {id}: {what} by {}", admin.id);
+    let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail };
+    payments::add_step(&*txn, before.payment_id, &step).await?;
     let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeDispute, id).await?;
     let waiter = state.waiting.register(id, prefer::wait(prefer));
     let accepted = DisputeBody::from(after);

@@ -228,7 +228,7 @@ impl AdminJobsApi {
     /// provider: nothing is done twice.
     #[oai(path = "/api/admin/jobs/:id/retry", method = "post", tag = "Tag::Admin", operation_id = "admin_retry_job")]
     async fn retry(&self, admin: Admin, id: Path<Uuid>, body: JsonBody<Reason>) -> Result<Json<JobBody>, Problem> {
-        act(&self.state, &admin.0, JobId(id.0), "retry_job", body.0.check()?).await.map(Json)
+        act(&self.state, &admin.0, JobId(id.0), Act::Retry, body.0.check()?).await.map(Json)
     }
 
     /// Discard a dead job
@@ -241,7 +241,7 @@ impl AdminJobsApi {
         operation_id = "admin_discard_job"
     )]
     async fn discard(&self, admin: Admin, id: Path<Uuid>, body: JsonBody<Reason>) -> Result<Json<JobBody>, Problem> {
-        act(&self.state, &admin.0, JobId(id.0), "discard_job", body.0.check()?).await.map(Json)
+        act(&self.state, &admin.0, JobId(id.0), Act::Discard, body.0.check()?).await.map(Json)
     }
 
     /// Run dead jobs again
@@ -279,12 +279,19 @@ fn known_kind(kind: &str) -> Result<String, Problem> {
     Ok(known.as_str().to_owned())
 }
 
-async fn act(state: &State, admin: &Claims, id: JobId, action: &str, reason: String) -> Result<JobBody, Problem> {
+/// What an administrator does with a dead job.
+#[derive(Clone, Copy)]
+enum Act {
+    Retry,
+    Discard,
+}
+
+async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String) -> Result<JobBody, Problem> {
     let txn = Write::begin(state, admin).await?;
     let job = dead_letters::find(&*txn, id).await?.ok_or_else(|| Problem::not_found("job"))?;
-    let done = match action {
-        "retry_job" => dead_letters::retry(&*txn, id).await?,
-        _ => dead_letters::discard(&*txn, id).await?,
+    let (done, action) = match act {
+        Act::Retry => (dead_letters::retry(&*txn, id).await?, "retry_job"),
+        Act::Discard => (dead_letters::discard(&*txn, id).await?, "discard_job"),
     };
     if !done {
         return Err(Problem::invalid_status("job", &job.state));
@@ -299,16 +306,9 @@ async fn act(state: &State, admin: &Claims, id: JobId, action: &str, reason: Str
 
 /// Where the job is about a payment, or its refund, the timeline says what was done.
 async fn tell_the_payment(conn: &impl ConnectionTrait, job: &JobRecord, detail: &str) -> Result<(), Problem> {
-    let mut payment = payments::find_for_job(conn, PaymentId(job.subject_id)).await?;
-    if payment.is_none()
-        && let Some(refund) = refunds::find_for_job(conn, RefundId(job.subject_id)).await?
-    {
-        payment = payments::find_for_job(conn, refund.payment_id).await?;
-    }
-    if let Some(payment) = payment {
-        let cause = request_id().unwrap_or_default();
-        let step = Step { status: payment.status, actor: Actor::Admin, cause, detail: detail.to_owned() };
-        payments::add_step(conn, payment.id, &step).await?;
-    }
-    Ok(())
+    let refund = refunds::find_for_job(conn, RefundId(job.subject_id)).await?;
+    // Of a job that is about neither there is no such payment, and no step.
+    let payment = refund.map_or(PaymentId(job.subject_id), |refund| refund.payment_id);
+    let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail: detail.to_owned() };
+    Ok(payments::add_step(conn, payment, &step).await?)
 }

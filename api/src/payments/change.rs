@@ -39,7 +39,7 @@ pub(super) async fn change_payment(
         return Err(Problem::invalid_status("payment", "changing at this moment; try again"));
     }
     let cause = request_id().unwrap_or_default();
-    let step = Step { status: after.status, actor: Actor::Api, cause, detail: detail(&after) };
+    let step = Step { actor: Actor::Api, cause, detail: detail(&after) };
     payments::add_step(&*txn, after.id, &step).await?;
     let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangePayment, after.id.0).await?;
     let waiter = state.waiting.register(after.id.0, wait);

@@ -41,12 +41,7 @@ pub(super) async fn create_payment(
     let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     // Postgres keeps microseconds: the answer says what later answers will say.
     let payment = wanted.into_payment(user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
-    let step = Step {
-        status: payment.status,
-        actor: Actor::Api,
-        cause: request_id().unwrap_or_default(),
-        detail: "accepted".to_owned(),
-    };
+    let step = Step { actor: Actor::Api, cause: request_id().unwrap_or_default(), detail: "accepted".to_owned() };
     payments::insert(&*txn, &payment).await?;
     payments::add_step(&*txn, payment.id, &step).await?;
     let job = jobs::enqueue(&*txn, JobKind::CreatePayment, payment.id.0).await?;

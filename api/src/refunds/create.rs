@@ -40,7 +40,6 @@ pub(super) async fn create_refund(
     let inserted = refunds::insert(&*txn, &refund).await;
     inserted.map_err(|error| if refunds::exceeds_captured(&error) { exceeds(&payment) } else { error.into() })?;
     let step = Step {
-        status: payment.status,
         actor: Actor::Api,
         cause: request_id().unwrap_or_default(),
         detail: format!("refund {} of {} requested", refund.id, refund.money.minor),

@@ -2,8 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::payment::PaymentStatus;
-
 names! {
     /// What kind of thing caused a step.
     Actor {
@@ -18,10 +16,9 @@ names! {
     }
 }
 
-/// A step about to be written. `status` is the payment's status after it.
+/// A step about to be written.
 #[derive(Debug, Clone)]
 pub struct Step {
-    pub status: PaymentStatus,
     pub actor: Actor,
     /// The request id, the job's kind, or the provider's event id.
     pub cause: String,

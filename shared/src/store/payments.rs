@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::{Saved, all, json, json_or_null, sql};
+use super::{Saved, all, json, json_or_null, sql, swap};
 use crate::domain::ids::{PaymentId, UserId};
 use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
@@ -128,41 +128,23 @@ pub async fn list(
 /// # Errors
 /// The database's own.
 pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment) -> Result<Saved, DbErr> {
-    let mut row = row(after)?;
-    row.version = Set(before.version.saturating_add(1));
-    row.id = sea_orm::NotSet;
-    row.user_id = sea_orm::NotSet;
-    row.subscription_id = sea_orm::NotSet;
-    // Triggers keep these.
-    row.amount_refunded = sea_orm::NotSet;
-    row.amount_disputed = sea_orm::NotSet;
-    row.created_at = sea_orm::NotSet;
-    row.updated_at = sea_orm::NotSet;
-    let updated = payment::Entity::update_many()
-        .set(row)
-        .col_expr(payment::Column::UpdatedAt, Expr::cust("clock_timestamp()"))
-        .filter(payment::Column::Id.eq(before.id.0))
-        .filter(payment::Column::Version.eq(before.version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+    use payment::Column;
+    // Triggers keep the sums.
+    let kept = [Column::UserId, Column::SubscriptionId, Column::AmountRefunded, Column::AmountDisputed];
+    swap::<payment::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
 }
 
-/// Adds a step to a payment's timeline.
+/// Adds a step to a payment's timeline, with the status that the payment has now: whoever is changing it at this moment
+/// is waited for.
 ///
 /// # Errors
 /// The database's own.
 pub async fn add_step(conn: &impl ConnectionTrait, id: PaymentId, step: &Step) -> Result<(), DbErr> {
     conn.execute_raw(sql(
         "-- payments::add_step
-         INSERT INTO payment_timeline (payment_id, status, actor, cause, detail) VALUES ($1, $2, $3, $4, $5)",
-        [
-            id.0.into(),
-            step.status.as_str().into(),
-            step.actor.as_str().into(),
-            step.cause.as_str().into(),
-            step.detail.as_str().into(),
-        ],
+         INSERT INTO payment_timeline (payment_id, status, actor, cause, detail)
+         SELECT id, status, $2, $3, $4 FROM (SELECT id, status FROM payments WHERE id = $1 FOR NO KEY UPDATE) AS payment",
+        [id.0.into(), step.actor.as_str().into(), step.cause.as_str().into(), step.detail.as_str().into()],
     ))
     .await
     .map(drop)

@@ -81,12 +81,11 @@ impl Job for ChangeDispute {
         if after.differs_from(&before) && disputes::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let payment = payments::find_for_job(txn, before.payment_id).await?.ok_or(JobError::SubjectGone)?;
-        let step = Step { status: payment.status, actor: Actor::Job, cause: NAME.to_owned(), detail };
-        payments::add_step(txn, payment.id, &step).await?;
+        let step = Step { actor: Actor::Job, cause: NAME.to_owned(), detail };
+        payments::add_step(txn, before.payment_id, &step).await?;
         let request_id = outcome.request_id.as_deref();
         attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
-        Ok(Recorded { ending, changed: vec![before.id.0, payment.id.0] })
+        Ok(Recorded { ending, changed: vec![before.id.0, before.payment_id.0] })
     }
 }
 

@@ -102,7 +102,7 @@ impl Job for ChangePayment {
         if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let step = Step { status: after.status, actor: Actor::Job, cause: NAME.to_owned(), detail };
+        let step = Step { actor: Actor::Job, cause: NAME.to_owned(), detail };
         payments::add_step(txn, before.id, &step).await?;
         let request_id = outcome.request_id.as_deref();
         attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;

@@ -95,7 +95,7 @@ impl Creation for CreatePayment {
         if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let step = Step { status: after.status, actor: Actor::Job, cause: Self::NAME.to_owned(), detail };
+        let step = Step { actor: Actor::Job, cause: Self::NAME.to_owned(), detail };
         payments::add_step(txn, before.id, &step).await?;
         let known = after.provider_payment_id.as_deref();
         known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;

@@ -101,7 +101,7 @@ impl Creation for CreateRefund {
             return Err(JobError::Stale);
         }
         let (cause, detail) = (Self::NAME.to_owned(), format!("refund {}: {detail}", before.id));
-        let step = Step { status: subject.payment.status, actor: Actor::Job, cause, detail };
+        let step = Step { actor: Actor::Job, cause, detail };
         payments::add_step(txn, before.payment_id, &step).await?;
         let known = after.provider_refund_id.as_deref();
         known_from_now_on(txn, before.provider_refund_id.as_deref(), known).await?;

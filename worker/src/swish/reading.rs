@@ -25,7 +25,7 @@ pub struct Target {
 
 enum Of {
     Payment(Box<Payment>),
-    Refund(Box<Refund>, Box<Payment>),
+    Refund(Box<Refund>),
 }
 
 /// What Swish showed. `None`: it has no such object.
@@ -89,7 +89,7 @@ impl Target {
                 PaymentStatus::Processing => payment.outcome_unknown_since.is_some(),
                 _ => false,
             },
-            Of::Refund(refund, _) => match refund.status {
+            Of::Refund(refund) => match refund.status {
                 RefundStatus::Succeeded | RefundStatus::Canceled => true,
                 RefundStatus::Failed => refund.provider_refund_id.is_some(),
                 RefundStatus::Processing => refund.outcome_unknown_since.is_some(),
@@ -103,21 +103,21 @@ impl Target {
     pub fn is_refused(&self) -> bool {
         let failed = match &self.of {
             Of::Payment(payment) => payment.status == PaymentStatus::Failed,
-            Of::Refund(refund, _) => refund.status == RefundStatus::Failed,
+            Of::Refund(refund) => refund.status == RefundStatus::Failed,
         };
         failed && self.of.known_as().is_none()
     }
 
     #[must_use]
     pub fn is_refund(&self) -> bool {
-        matches!(self.of, Of::Refund(..))
+        matches!(self.of, Of::Refund(_))
     }
 
     pub async fn fetch(&self, context: &Context) -> Result<Seen, ProviderError> {
         let swish = context.swish()?;
         match self.of {
             Of::Payment(_) => swish.fetch_payment(&self.instruction).await.map(Seen::Payment),
-            Of::Refund(..) => swish.fetch_refund(&self.instruction).await.map(Seen::Refund),
+            Of::Refund(_) => swish.fetch_refund(&self.instruction).await.map(Seen::Refund),
         }
     }
 
@@ -135,13 +135,11 @@ impl Target {
         let before = self.of.known_as().map(str::to_owned);
         let written = match (self.of, seen) {
             (Of::Payment(payment), Seen::Payment(Some(seen))) => write_payment(txn, &payment, seen).await?,
-            (Of::Refund(refund, payment), Seen::Refund(Some(seen))) => {
-                write_refund(txn, &refund, &payment, seen).await?
-            }
+            (Of::Refund(refund), Seen::Refund(Some(seen))) => write_refund(txn, &refund, seen).await?,
             _ => return Ok(None),
         };
-        let Some(Written { subject, payment, status, detail, settled }) = written else { return Ok(Some(Vec::new())) };
-        let step = Step { status, actor, cause: cause.to_owned(), detail };
+        let Some(Written { subject, payment, detail, settled }) = written else { return Ok(Some(Vec::new())) };
+        let step = Step { actor, cause: cause.to_owned(), detail };
         payments::add_step(txn, PaymentId(payment), &step).await?;
         if before.is_none() {
             known_from_now_on(txn, None, Some(&self.instruction)).await?;
@@ -160,16 +158,15 @@ impl Of {
         if let Some(payment) = payments::find_for_job(txn, PaymentId(id)).await? {
             return Ok(Some(Self::Payment(Box::new(payment))));
         }
-        let Some(refund) = refunds::find_for_job(txn, RefundId(id)).await? else { return Ok(None) };
-        let payment = payments::find_for_job(txn, refund.payment_id).await?.ok_or(JobError::SubjectGone)?;
-        Ok(Some(Self::Refund(Box::new(refund), Box::new(payment))))
+        let refund = refunds::find_for_job(txn, RefundId(id)).await?;
+        Ok(refund.map(|refund| Self::Refund(Box::new(refund))))
     }
 
     /// The instruction that we know Swish to have taken.
     fn known_as(&self) -> Option<&str> {
         match self {
             Self::Payment(payment) => payment.provider_payment_id.as_deref(),
-            Self::Refund(refund, _) => refund.provider_refund_id.as_deref(),
+            Self::Refund(refund) => refund.provider_refund_id.as_deref(),
         }
     }
 }
@@ -177,8 +174,6 @@ impl Of {
 struct Written {
     subject: Uuid,
     payment: Uuid,
-    /// The payment's.
-    status: PaymentStatus,
     detail: String,
     settled: bool,
 }
@@ -213,14 +208,13 @@ async fn write_payment(
     }
     let what = format!("Swish: {}", after.provider_payment_id.as_deref().unwrap_or_default());
     let detail = word(&what, after.status.as_str(), after.failure.as_ref(), after.outcome_unknown_since);
-    Ok(Some(Written { subject: after.id.0, payment: after.id.0, status: after.status, detail, settled }))
+    Ok(Some(Written { subject: after.id.0, payment: after.id.0, detail, settled }))
 }
 
 /// `None`: nothing new.
 async fn write_refund(
     txn: &DatabaseTransaction,
     before: &Refund,
-    payment: &Payment,
     seen: ProviderRefund,
 ) -> Result<Option<Written>, JobError> {
     let over = matches!(seen.status, RefundStatus::Succeeded | RefundStatus::Failed);
@@ -237,7 +231,7 @@ async fn write_refund(
     }
     let what = format!("Swish: refund {}", after.id);
     let detail = word(&what, after.status.as_str(), after.failure.as_ref(), after.outcome_unknown_since);
-    Ok(Some(Written { subject: after.id.0, payment: payment.id.0, status: payment.status, detail, settled }))
+    Ok(Some(Written { subject: after.id.0, payment: before.payment_id.0, detail, settled }))
 }
 
 /// For the timeline, and for the log where a person must act.

@@ -155,6 +155,38 @@ async fn a_payment_method_whose_removal_died_can_be_removed_again() {
     assert_eq!(app.text("SELECT status FROM saved_payment_methods").await, "removed");
 }
 
+#[tokio::test]
+async fn a_step_has_the_status_that_the_payment_has_when_it_is_written() {
+    let app = TestApp::start().await;
+    let id = app.create_payment(json!({})).await;
+    app.settle().await;
+    let payment = app.payment(&id).await;
+    app.simulator.world.hold_webhooks(true);
+    app.confirm_in_browser(&payment, "pm_card_createDispute").await;
+    app.simulator.world.release_webhooks(simulator::Order::InOrder);
+    let of_the_dispute =
+        "SELECT coalesce((SELECT jobs.id::text FROM jobs JOIN provider_events ON provider_events.id = subject_id
+                          WHERE event_type = 'charge.dispute.created'), '')";
+    let job = testing::wait_until("the dispute's event", async || {
+        let job = app.text(of_the_dispute).await;
+        job.parse().ok().map(shared::domain::ids::JobId)
+    })
+    .await;
+    let txn = app.db.begin().await.expect("a transaction");
+    let lease = shared::store::jobs::lease(&txn, job, "a slow worker").await.expect("the database").expect("a lease");
+    let slow = prepare::<ApplyStripeEvent>(txn, &lease).await.expect("prepared").expect("work");
+    let news = ApplyStripeEvent::call(&app.context, &slow).await;
+    // Meanwhile the payment succeeds.
+    app.run_jobs().await;
+    assert_eq!(app.payment(&id).await["status"], "succeeded");
+    record::<ApplyStripeEvent>(&app.context, &lease, slow, news).await.ok();
+    app.pass_time().await;
+    app.settle().await;
+    let steps = app.timeline(&id).await;
+    let step = steps.iter().find(|step| step.contains("charge.dispute.created")).expect("the step");
+    assert!(step.starts_with("webhook succeeded "), "{steps:?}");
+}
+
 /// A payer of Swish's with a request open: another one is refused (`RP06`).
 async fn busy_payer(app: &TestApp) -> (String, Value) {
     let busy = json!({ "swish": { "payer_alias": "46700000099" } });

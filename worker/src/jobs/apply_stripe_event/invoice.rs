@@ -62,7 +62,7 @@ pub(super) async fn record(
             return Err(JobError::Stale);
         }
         let detail = format!("{}: a charge of subscription {}", news.event_type, subscription.id);
-        add_step(txn, news, &payment, detail).await?;
+        add_step(txn, news, payment.id, detail).await?;
         known_from_now_on(txn, None, payment.provider_payment_id.as_deref()).await?;
         changed.push(payment.id.0);
     }

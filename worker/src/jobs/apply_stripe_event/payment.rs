@@ -3,6 +3,7 @@
 use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::Evidence;
+use shared::domain::ids::PaymentId;
 use shared::domain::payment::{Payment, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
 use shared::domain::transitions::Transitions as _;
@@ -25,7 +26,7 @@ pub(super) async fn record(
     if (changed || !after.status.is_final()) && payments::save(txn, before, &after).await? == Saved::Stale {
         return Err(JobError::Stale);
     }
-    add_step(txn, news, &after, news.event_type.to_owned()).await?;
+    add_step(txn, news, after.id, news.event_type.to_owned()).await?;
     let known = after.provider_payment_id.as_deref();
     known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
     Ok(if changed { vec![before.id.0] } else { Vec::new() })
@@ -35,10 +36,10 @@ pub(super) async fn record(
 pub(super) async fn add_step(
     txn: &DatabaseTransaction,
     news: &News<'_>,
-    payment: &Payment,
+    payment: PaymentId,
     detail: String,
 ) -> Result<(), JobError> {
     let cause = news.event.provider_event_id.clone();
-    let step = Step { status: payment.status, actor: Actor::Webhook, cause, detail };
-    Ok(payments::add_step(txn, payment.id, &step).await?)
+    let step = Step { actor: Actor::Webhook, cause, detail };
+    Ok(payments::add_step(txn, payment, &step).await?)
 }

@@ -59,7 +59,7 @@ pub(super) async fn record(
             found.id
         }
     };
-    add_step(txn, news, payment, detail).await?;
+    add_step(txn, news, payment.id, detail).await?;
     Ok(vec![id.0, payment.id.0])
 }
 
