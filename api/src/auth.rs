@@ -12,7 +12,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use poem::Request;
-use poem::http::{StatusCode, header};
+use poem::http::{Method, StatusCode, header};
 use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use secrecy::ExposeSecret as _;
@@ -42,11 +42,15 @@ pub struct Claims {
     pub is_admin: bool,
     /// A service's: what it may do.
     pub scopes: Option<Vec<String>>,
+    /// Until when the token is good, in seconds since 1970.
+    pub expires: i64,
 }
 
 #[derive(Deserialize)]
 struct TokenClaims {
     sub: String,
+    /// Seconds since 1970; RFC 7519 allows parts of them.
+    exp: serde_json::Number,
     email: Option<String>,
     name: Option<String>,
     /// Other issuers put other things there than a text.
@@ -110,7 +114,7 @@ fn acting(claims: Claims, request: &Request) -> Result<Claims, Problem> {
             Some(_) => Err(forbidden("forbidden", "only a service's token acts for others".to_owned())),
         };
     };
-    let needed = scope_of(request);
+    let needed = scope_of(request.method(), request.uri().path());
     if !scopes.iter().any(|scope| scope == needed) {
         return Err(forbidden("insufficient_scope", format!("the token lacks the scope {needed}")));
     }
@@ -123,11 +127,11 @@ fn acting(claims: Claims, request: &Request) -> Result<Claims, Problem> {
     }
 }
 
-fn scope_of(request: &Request) -> &'static str {
-    let path = request.uri().path();
+/// The scope that a service's token needs for a request.
+pub(crate) fn scope_of(method: &Method, path: &str) -> &'static str {
     if path.starts_with("/api/admin/") {
         "admin"
-    } else if Class::of(request.method()) == Class::Read {
+    } else if Class::of(method) == Class::Read {
         "payments:read"
     } else if path.starts_with("/api/refunds") {
         "refunds:write"
@@ -260,7 +264,14 @@ impl Verifier {
             Some(scopes) => scopes.iter().any(|scope| scope == "admin"),
             None => claims.role == Some("admin".into()) || claims.is_super_admin == Some(true),
         };
-        Ok(Claims { id: UserId(claims.sub), email: text(claims.email), name: text(claims.name), is_admin, scopes })
+        Ok(Claims {
+            id: UserId(claims.sub),
+            email: text(claims.email),
+            name: text(claims.name),
+            is_admin,
+            scopes,
+            expires: whole_seconds(&claims.exp) + i64::try_from(LEEWAY_SECONDS).unwrap_or(0),
+        })
     }
 
     fn key(&self, kid: Option<&str>) -> Option<DecodingKey> {
@@ -309,6 +320,10 @@ impl Verifier {
         }
         Ok(body)
     }
+}
+
+fn whole_seconds(number: &serde_json::Number) -> i64 {
+    number.as_i64().or_else(|| number.to_string().split('.').next()?.parse().ok()).unwrap_or_default()
 }
 
 fn pem_keys(pem: &[u8]) -> anyhow::Result<Keys> {

@@ -1,4 +1,4 @@
-//! What every request goes through: its id, the limit of its body, errors as problems, the log line, the metrics.
+//! What every request goes through: its id, its trace, the limit of its body, errors as problems, the log line, the metrics.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use poem::http::header::{self, HeaderName};
 use poem::http::{HeaderValue, StatusCode};
 use poem::{Body, Endpoint, IntoResponse as _, PathPattern, Request, Response, Result};
+use shared::trace::Trace;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::auth::Authenticated;
@@ -55,14 +57,19 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
             .and_then(|value| value.to_str().ok())
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
-        let (mut response, route) = CURRENT.scope(id.clone(), self.answer(request)).await;
+        let trace = request.headers().get("traceparent").and_then(|value| Trace::parse(value.to_str().ok()?));
+        let trace = trace.map_or_else(Trace::begin, Trace::follow);
+        let span = tracing::info_span!("request", request.id = id, trace.id = trace.id());
+        let answer = trace.scope(CURRENT.scope(id.clone(), self.answer(request)));
+        let (mut response, route) = answer.instrument(span.clone()).await;
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         secure(&mut response, is_api);
         let status = response.status();
         self.state.metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
-        tracing::debug!(request.id = id, %method, route, status = status.as_u16(), elapsed = ?started.elapsed(), "request");
+        let elapsed = started.elapsed();
+        span.in_scope(|| tracing::debug!(%method, route, status = status.as_u16(), ?elapsed, "answered"));
         Ok(response)
     }
 }

@@ -5,7 +5,7 @@
 //! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`idempotency`]: what is asked twice is done once.
 //! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
-//!   `edges`, `operations`: what is refused before an operation sees it.
+//!   `edges`, `operations`: what is refused before an operation sees it. `compression`: how long answers are sent.
 //! - [`body`], [`json`], `shape`: how bodies are read.
 //! - [`waiting`]: requests that wait for something to move.
 
@@ -13,6 +13,7 @@ pub mod accepted;
 pub mod admin;
 pub mod auth;
 pub mod body;
+mod compression;
 pub mod config;
 mod cors;
 pub mod customers;
@@ -134,7 +135,7 @@ pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
     let routes = edges::Edges::new(routes, operations::Operations::of::<Apis>())
         .with(CatchPanic::new().with_handler(problem::PanicProblem));
     let enveloped = envelope::Envelope::new(routes, state.clone());
-    cors::allow(enveloped, &state.cors_origins)
+    compression::Compressed(cors::allow(enveloped, &state.cors_origins))
 }
 
 /// Serves until `stop` resolves, then finishes the requests at work and returns.

@@ -2,10 +2,13 @@
 //!
 //! Both pages have all of their code in them. Their policy lets the browser load nothing from elsewhere.
 
+use std::sync::OnceLock;
+
 use poem::http::header;
 use poem::{Endpoint, IntoResponse as _, Response};
 use poem_openapi::OpenApiService;
 
+use crate::compression::{gzip, takes_gzip};
 use crate::{Apis, document};
 
 /// Scripts and styles are in the page; `connect-src` is what "Try it out" calls, `blob:` Redoc's search.
@@ -28,9 +31,9 @@ impl Pages {
             docs.replace("deepLinking: true,", "deepLinking: true, tryItOutEnabled: true, persistAuthorization: true,");
         let reference = service.redoc_html().replace(&generated, &document);
         Self {
-            docs: Text { media_type: "text/html; charset=utf-8", text: docs },
-            reference: Text { media_type: "text/html; charset=utf-8", text: without_links(&reference) },
-            document: Text { media_type: "application/json", text: document },
+            docs: Text::new("text/html; charset=utf-8", docs),
+            reference: Text::new("text/html; charset=utf-8", without_links(&reference)),
+            document: Text::new("application/json", document),
         }
     }
 }
@@ -40,17 +43,33 @@ fn without_links(page: &str) -> String {
     page.lines().filter(|line| !line.trim_start().starts_with("<link href=\"https://")).collect::<Vec<_>>().join("\n")
 }
 
-/// A text that does not change.
+/// A text that does not change. It is compressed when it is first asked for, and once.
 pub(crate) struct Text {
     media_type: &'static str,
     text: String,
+    compressed: OnceLock<Option<Vec<u8>>>,
+}
+
+impl Text {
+    fn new(media_type: &'static str, text: String) -> Self {
+        Self { media_type, text, compressed: OnceLock::new() }
+    }
 }
 
 impl Endpoint for Text {
     type Output = Response;
 
-    async fn call(&self, _request: poem::Request) -> poem::Result<Response> {
-        let mut response = self.text.clone().into_response();
+    async fn call(&self, request: poem::Request) -> poem::Result<Response> {
+        let compressed = || self.compressed.get_or_init(|| gzip(self.text.as_bytes())).clone();
+        let mut response = match takes_gzip(request.headers()).then(compressed).flatten() {
+            Some(compressed) => {
+                let mut response = compressed.into_response();
+                response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
+                response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept-encoding"));
+                response
+            }
+            None => self.text.clone().into_response(),
+        };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.media_type));
         headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static(POLICY));

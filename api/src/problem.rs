@@ -227,7 +227,9 @@ pub(crate) fn response_of(error: poem::Error) -> Response {
     } else if error.is::<NotFoundError>() {
         Problem::new(StatusCode::NOT_FOUND, "route_not_found", "there is nothing at this path")
     } else if error.is::<MethodNotAllowedError>() {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path does not take this method")
+        // Of a page: `edges` answers for what the document has.
+        let problem = Problem::new(status, "method_not_allowed", "this path takes GET, HEAD");
+        return problem.into_response().with_header(header::ALLOW, "GET, HEAD").into_response();
     } else if status.is_server_error() {
         tracing::error!(%error, "a request failed");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")

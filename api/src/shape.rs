@@ -145,7 +145,11 @@ pub(crate) fn expected(schema: &MetaSchema) -> String {
     format!("must be {must_be}")
 }
 
-/// The bounds of the schema, if it has both.
+/// The bounds of the schema, if it has both; or what its texts look like.
 pub(crate) fn range(schema: &MetaSchema) -> Option<String> {
-    Some(format!("must be between {} and {}", schema.minimum?, schema.maximum?))
+    match (schema.minimum, schema.maximum, &schema.pattern) {
+        (Some(minimum), Some(maximum), _) => Some(format!("must be between {minimum} and {maximum}")),
+        (_, _, Some(pattern)) => Some(format!("must match {pattern}")),
+        _ => None,
+    }
 }

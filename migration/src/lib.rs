@@ -21,6 +21,7 @@ mod m20261125_000016_create_idempotency_keys;
 mod m20261125_000017_sweeps;
 mod m20261125_000018_dead_letters;
 mod m20261125_000019_refusals_without_rows;
+mod m20261125_000020_traces;
 
 pub struct Migrator;
 
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000017_sweeps::Migration),
             Box::new(m20261125_000018_dead_letters::Migration),
             Box::new(m20261125_000019_refusals_without_rows::Migration),
+            Box::new(m20261125_000020_traces::Migration),
         ]
     }
 }

@@ -5,7 +5,8 @@
 //! - [`store`]: every query. Domain types in and out, the owner a parameter wherever a user asks.
 //! - [`providers`]: the clients of the payment providers. They never meet [`store`].
 //! - [`queue`]: Redis. The doorbell that carries job ids, and the news that a payment changed.
-//! - [`config`], [`telemetry`], [`shutdown`]: the environment, logs, the signal to stop.
+//! - [`config`], [`telemetry`], [`trace`], [`shutdown`]: the environment, logs, what belongs together in them, the signal
+//!   to stop.
 
 pub mod config;
 pub mod domain;
@@ -15,3 +16,4 @@ pub mod queue;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod trace;

@@ -1,5 +1,6 @@
 //! The list of jobs: which code runs which kind.
 
+use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 use shared::domain::job::{JobKind, Lease};
 
@@ -21,25 +22,25 @@ use crate::runner::{JobError, three_phases};
 
 /// Runs the job that `lease` is for, its preparation in `txn`, in which the lease was taken. Whether it wants to go on
 /// at once.
-pub(crate) async fn dispatch(
-    context: &Context,
+pub(crate) fn dispatch<'a>(
+    context: &'a Context,
     txn: DatabaseTransaction,
     kind: JobKind,
-    lease: &Lease,
-) -> Result<bool, JobError> {
+    lease: &'a Lease,
+) -> BoxFuture<'a, Result<bool, JobError>> {
     match kind {
-        JobKind::CreatePayment => three_phases::<CreatePayment>(context, txn, lease).await,
-        JobKind::ChangePayment => three_phases::<ChangePayment>(context, txn, lease).await,
-        JobKind::CreateRefund => three_phases::<CreateRefund>(context, txn, lease).await,
-        JobKind::CreateSubscription => three_phases::<CreateSubscription>(context, txn, lease).await,
-        JobKind::ChangeSubscription => three_phases::<ChangeSubscription>(context, txn, lease).await,
-        JobKind::CreateSetup => three_phases::<CreateSetup>(context, txn, lease).await,
-        JobKind::UpdateCustomer => three_phases::<UpdateCustomer>(context, txn, lease).await,
-        JobKind::RemovePaymentMethod => three_phases::<RemovePaymentMethod>(context, txn, lease).await,
-        JobKind::ChangeDispute => three_phases::<ChangeDispute>(context, txn, lease).await,
-        JobKind::SweepStripeEvents => three_phases::<SweepStripeEvents>(context, txn, lease).await,
-        JobKind::PollSwish => three_phases::<PollSwish>(context, txn, lease).await,
-        JobKind::ApplySwishCallback => three_phases::<ApplySwishCallback>(context, txn, lease).await,
-        JobKind::ApplyStripeEvent => three_phases::<ApplyStripeEvent>(context, txn, lease).await,
+        JobKind::CreatePayment => three_phases::<CreatePayment>(context, txn, lease),
+        JobKind::ChangePayment => three_phases::<ChangePayment>(context, txn, lease),
+        JobKind::CreateRefund => three_phases::<CreateRefund>(context, txn, lease),
+        JobKind::CreateSubscription => three_phases::<CreateSubscription>(context, txn, lease),
+        JobKind::ChangeSubscription => three_phases::<ChangeSubscription>(context, txn, lease),
+        JobKind::CreateSetup => three_phases::<CreateSetup>(context, txn, lease),
+        JobKind::UpdateCustomer => three_phases::<UpdateCustomer>(context, txn, lease),
+        JobKind::RemovePaymentMethod => three_phases::<RemovePaymentMethod>(context, txn, lease),
+        JobKind::ChangeDispute => three_phases::<ChangeDispute>(context, txn, lease),
+        JobKind::SweepStripeEvents => three_phases::<SweepStripeEvents>(context, txn, lease),
+        JobKind::PollSwish => three_phases::<PollSwish>(context, txn, lease),
+        JobKind::ApplySwishCallback => three_phases::<ApplySwishCallback>(context, txn, lease),
+        JobKind::ApplyStripeEvent => three_phases::<ApplyStripeEvent>(context, txn, lease),
     }
 }

@@ -12,12 +12,15 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use shared::domain::evidence::IllegalTransition;
 use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lease, backoff};
 use shared::store::is_refusal;
 use shared::store::jobs::{self, Ended, Ending};
+use shared::trace::Trace;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -123,36 +126,53 @@ async fn run_once(context: &Context, job_id: JobId) -> bool {
         }
     };
     let _held = context.hold(lease.job_id, lease.attempts);
+    let trace = lease.trace.map_or_else(Trace::begin, Trace::follow);
+    let span = tracing::info_span!(
+        "job",
+        job.id = %lease.job_id,
+        job.kind = lease.kind,
+        job.subject = %lease.subject_id,
+        job.attempts = lease.attempts,
+        trace.id = trace.id()
+    );
+    trace.scope(run_leased(context, txn, &lease)).instrument(span).await
+}
+
+/// Whether the job wants to go on at once.
+async fn run_leased(context: &Context, txn: DatabaseTransaction, lease: &Lease) -> bool {
     let result = match JobKind::parse(&lease.kind) {
-        Some(kind) => registry::dispatch(context, txn, kind, &lease).await,
+        Some(kind) => registry::dispatch(context, txn, kind, lease).await,
         None => {
-            tracing::warn!(job.kind = lease.kind, "a kind this release does not know; left for a newer one");
-            snooze(txn, &lease, Duration::from_secs(30)).await.map(|()| false)
+            tracing::warn!("a kind this release does not know; left for a newer one");
+            snooze(txn, lease, Duration::from_secs(30)).await.map(|()| false)
         }
     };
     match result {
         Ok(again) => again,
         Err(error) => {
             let again = matches!(error, JobError::Stale);
-            fail(context, &lease, &error).await;
+            fail(context, lease, &error).await;
             again
         }
     }
 }
 
-/// The phases of one job; `txn` holds the lease just taken. Whether the job wants to go on at once.
-pub(crate) async fn three_phases<J: Job>(
-    context: &Context,
+/// The phases of one job; `txn` holds the lease just taken. Whether the job wants to go on at once. (Boxed: a job takes no
+/// more room than its own kind needs.)
+pub(crate) fn three_phases<'a, J: Job>(
+    context: &'a Context,
     txn: DatabaseTransaction,
-    lease: &Lease,
-) -> Result<bool, JobError> {
-    match bounded(prepare::<J>(txn, lease)).await? {
-        Some(prepared) => {
-            let outcome = J::call(context, &prepared).await;
-            bounded(record::<J>(context, lease, prepared, outcome)).await
+    lease: &'a Lease,
+) -> BoxFuture<'a, Result<bool, JobError>> {
+    Box::pin(async move {
+        match bounded(prepare::<J>(txn, lease)).await? {
+            Some(prepared) => {
+                let outcome = J::call(context, &prepared).await;
+                bounded(record::<J>(context, lease, prepared, outcome)).await
+            }
+            None => Ok(false),
         }
-        None => Ok(false),
-    }
+    })
 }
 
 async fn bounded<T>(phase: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
@@ -201,12 +221,12 @@ pub async fn record<J: Job>(
     }
     match (&recorded.ending, state) {
         (Ending::Retry { error, .. } | Ending::Dead { error }, "dead") => {
-            tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error, "the job is dead");
+            tracing::error!(error, "the job is dead");
         }
         (Ending::Retry { delay, error } | Ending::Snooze { delay, error: Some(error) }, _) => {
-            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, ?delay, error, "the job will run again");
+            tracing::warn!(?delay, error, "the job will run again");
         }
-        _ => tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, state, "the job ended"),
+        _ => tracing::debug!(state, "the job ended"),
     }
     Ok(matches!(recorded.ending, Ending::Snooze { delay: Duration::ZERO, .. }))
 }
@@ -223,31 +243,31 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
     let text = shared::providers::chain(error);
     let ending = match error {
         JobError::LeaseLost => {
-            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, "the lease was lost; nothing was recorded");
+            tracing::warn!("the lease was lost; nothing was recorded");
             return;
         }
         // Nothing is wrong: two pieces of news of one thing came at once.
         JobError::Stale => {
-            tracing::debug!(job.id = %lease.job_id, job.kind = lease.kind, "its subject changed meanwhile; beginning again");
+            tracing::debug!("its subject changed meanwhile; beginning again");
             Ending::Snooze { delay: Duration::ZERO, error: None }
         }
         // Postgres will not have what the job wants to write, whenever it comes: spend its attempts, for a person to see.
         JobError::Database(error) if is_refusal(error) => {
-            tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "what was to be recorded cannot be");
+            tracing::error!(error = text, "what was to be recorded cannot be");
             Ending::Retry { delay: retry_delay(lease), error: text }
         }
         // Not the job's fault, and its last attempt may have had the answer: none is spent.
         JobError::Database(_) | JobError::NoAnswer => {
-            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, error = text, "the database failed the job; it will run again");
+            tracing::warn!(error = text, "the database failed the job; it will run again");
             let delay = retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30));
             Ending::Snooze { delay, error: Some(text) }
         }
         JobError::Conflict(_) => {
-            tracing::warn!(job.id = %lease.job_id, job.kind = lease.kind, attempts = lease.attempts, error = text, "the job will run again");
+            tracing::warn!(error = text, "the job will run again");
             Ending::Retry { delay: retry_delay(lease), error: text }
         }
         JobError::Contradiction(_) | JobError::SubjectGone => {
-            tracing::error!(job.id = %lease.job_id, job.kind = lease.kind, error = text, "the job is dead");
+            tracing::error!(error = text, "the job is dead");
             Ending::Dead { error: text }
         }
     };
@@ -257,12 +277,12 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
             && let Some(again) = jobs::lease(&context.db, lease.job_id, &context.worker).await?
             && jobs::end(&context.db, &again, &ending).await? == Ended::LeaseLost
         {
-            tracing::debug!(job.id = %lease.job_id, "the lease was lost");
+            tracing::debug!("the lease was lost");
         }
         Ok::<_, DbErr>(())
     };
     if let Err(error) = bounded(async { written.await.map_err(JobError::from) }).await {
-        tracing::warn!(%error, job.id = %lease.job_id, "the failure was not written; the lease runs out by itself");
+        tracing::warn!(%error, "the failure was not written; the lease runs out by itself");
     }
 }
 

@@ -99,6 +99,7 @@ page! {
 #[serde(deny_unknown_fields)]
 pub struct ReplayEvents {
     pub outcome: Option<EventOutcome>,
+    #[oai(validator(pattern = "^[A-Za-z0-9_.]{1,255}$"))]
     pub event_type: Option<String>,
     pub received_after: Option<DateTime<Utc>>,
     pub received_before: Option<DateTime<Utc>>,
@@ -164,6 +165,7 @@ impl ProviderEventsApi {
         /// Only those of which this became.
         outcome: Query<Option<EventOutcome>>,
         /// Only those of this type, for example `payment_intent.succeeded`.
+        #[oai(validator(pattern = "^[A-Za-z0-9_.]{1,255}$"))]
         event_type: Query<Option<String>>,
         /// Only those that came after this time (RFC 3339).
         received_after: Query<Option<DateTime<Utc>>>,
@@ -176,7 +178,6 @@ impl ProviderEventsApi {
             received_after: received_after.0,
             received_before: received_before.0,
         };
-        wanted.check().map_err(|detail| Problem::invalid_parameter("event_type", &detail))?;
         let before = starting_after.0.map(ProviderEventId);
         let found = provider_events::list(&self.state.db, &wanted.filter(), before, fetched(limit.0)).await?;
         Ok(Json(ProviderEventList::of(found, limit.0)))

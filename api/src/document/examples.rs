@@ -15,6 +15,9 @@ pub(super) fn add(document: &mut Value) {
             content["example"] = request.clone();
         }
         for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if let Some(stream) = response.pointer_mut("/content/text~1event-stream") {
+                *stream = event(&examples["responses"]["Payment"]);
+            }
             let Some(content) = response.pointer_mut("/content/application~1json") else { continue };
             let Some(name) = referred(&content["schema"]).map(str::to_owned) else { continue };
             content["examples"] = json!({ name.as_str(): { "$ref": format!("#/components/examples/{name}") } });
@@ -34,6 +37,29 @@ pub(super) fn add(document: &mut Value) {
             of_status.map(|(code, example)| (code.clone(), json!({ "value": example }))).collect();
         response["content"]["application/problem+json"]["examples"] = named.into();
     }
+}
+
+/// What a stream is made of. (The generator has an array of payments there, which is not what comes.)
+fn event(payment: &Value) -> Value {
+    json!({
+        "schema": {
+            "type": "object",
+            "title": "PaymentEvent",
+            "description": "One of the stream's events (WHATWG, server-sent events), with its fields.",
+            "required": ["event", "id", "data"],
+            "properties": {
+                "event": { "const": "payment" },
+                "id": { "type": "string", "description": "The payment's version: what `Last-Event-ID` names." },
+                "data": {
+                    "type": "string",
+                    "description": "A `Payment`.",
+                    "contentMediaType": "application/json",
+                    "contentSchema": { "$ref": "#/components/schemas/Payment" },
+                },
+            },
+        },
+        "example": { "event": "payment", "id": "4", "data": payment.to_string() },
+    })
 }
 
 /// A page is made of the example of what it lists.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{codes, each_operation};
+use crate::auth::scope_of;
 
 /// `(name, description, schema)`. Those that every answer may have stand in `components`.
 const HEADERS: [(&str, &str, &str); 10] = [
@@ -43,6 +44,9 @@ const BEARER: &str = "A token of the organisation's auth service (JWT): whoever 
 pub(super) fn complete(document: &mut Value) {
     each_operation(document, |path, method, operation| {
         let writes = method != "get" && path.starts_with("/api/") && !path.starts_with("/api/webhooks/");
+        if operation.get("security").is_some() {
+            needs(path, method, operation);
+        }
         parameters(path, writes, operation);
         answers(writes, operation);
         for (status, name, _) in ERRORS {
@@ -62,6 +66,16 @@ pub(super) fn complete(document: &mut Value) {
     components["responses"] = ERRORS.iter().map(|error| (error.1.to_owned(), problem(*error))).collect();
 }
 
+/// Whose token it takes, in words: a list of scopes has a meaning for linters with OAuth only.
+fn needs(path: &str, method: &str, operation: &mut Value) {
+    let method = method.to_uppercase().parse().unwrap_or_default();
+    let scope = scope_of(&method, path);
+    let who = if scope == "admin" { "Takes an administrator's token" } else { "Takes a user's token" };
+    let whose = format!("{who}, or a back end's with the scope `{scope}`.");
+    let text = operation["description"].as_str().map_or_else(|| whose.clone(), |text| format!("{text}\n\n{whose}"));
+    operation["description"] = json!(text);
+}
+
 /// Whether an operation may answer with the status.
 fn can_answer(status: u16, path: &str, writes: bool, operation: &Value) -> bool {
     let is_api = path.starts_with("/api/");
@@ -71,7 +85,7 @@ fn can_answer(status: u16, path: &str, writes: bool, operation: &Value) -> bool 
     match status {
         400 => with_body || operation["parameters"].as_array().is_some_and(|parameters| !parameters.is_empty()),
         401 | 429 => with_token,
-        403 => path.starts_with("/api/admin/") || path == "/api/webhooks/swish",
+        403 => with_token || path == "/api/webhooks/swish",
         404 => path.contains("{id}"),
         409 => writes || draws,
         413 => with_body,
@@ -122,7 +136,13 @@ fn idempotency_key() -> Value {
                         done once, and answered with the first answer (`Idempotent-Replayed: true`). A UUID will do; \
                         take a new one for each thing that you want.",
         "required": false,
-        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 255,
+            // Printable ASCII, in quotes (a structured field, as the draft has it) or, as most send it, without.
+            "pattern": "^([!#-~]([ !#-~]*[!#-~])?|\"[ !#-~]+\")$",
+        },
     })
 }
 

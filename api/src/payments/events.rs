@@ -2,11 +2,12 @@
 //!
 //! A stream keeps nothing but the version that it sent last; a client that comes back names it (`Last-Event-ID`). There
 //! is no task behind it: what waits is the body of the answer, and it is gone with the connection. That a client is gone
-//! shows when the server writes in vain, half a minute later at most.
+//! shows when the server writes in vain, half a minute later at most. A stream ends with the token that it was asked with.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::stream;
 use poem::http::header;
 use poem::{Body, IntoResponse, Response};
@@ -61,12 +62,12 @@ struct Watched {
 }
 
 impl Watched {
-    /// What is sent next. `None`: the service stops.
+    /// What is sent next. `None`: the service stops, or the token has run out.
     async fn next(&mut self) -> Option<String> {
         // Before the look, or a change in between is missed.
         let mut waiter = self.state.waiting.register(self.id.0, Some(KEEP_ALIVE))?;
         loop {
-            if self.state.waiting.is_closed() {
+            if self.state.waiting.is_closed() || Utc::now().timestamp() > self.user.expires {
                 return None;
             }
             match payments::find(&self.state.db, &self.user.id, self.id).await {

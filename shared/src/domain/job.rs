@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::ids::JobId;
 use super::payment::ProviderName;
+use crate::trace::Trace;
 
 names! {
     /// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
@@ -102,6 +103,8 @@ pub struct Lease {
     pub max_attempts: i32,
     /// When the job was made, by Postgres' clock.
     pub created_at: DateTime<Utc>,
+    /// What made it, for the logs.
+    pub trace: Option<Trace>,
 }
 
 /// Exponential backoff with full jitter: anywhere between nothing and `0.5 s × 2^attempts`, at most half an hour.

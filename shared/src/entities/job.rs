@@ -2,6 +2,7 @@ use sea_orm::entity::prelude::*;
 
 use crate::domain::ids::JobId;
 use crate::domain::job::Lease;
+use crate::trace::Trace;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "jobs")]
@@ -21,6 +22,7 @@ pub struct Model {
     pub last_error: Option<String>,
     pub created_at: DateTimeUtc,
     pub finished_at: Option<DateTimeUtc>,
+    pub trace_parent: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -38,6 +40,7 @@ impl From<Model> for Lease {
             attempts: row.attempts,
             max_attempts: row.max_attempts,
             created_at: row.created_at,
+            trace: row.trace_parent.as_deref().and_then(Trace::parse),
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::sql;
 use crate::domain::ids::JobId;
-use crate::domain::job::{Lane, MAX_ATTEMPTS};
+use crate::domain::job::{JobKind, Lane, MAX_ATTEMPTS};
 
 /// A job as it stands.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ pub struct JobError {
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     pub state: Option<String>,
-    pub kind: Option<String>,
+    pub kind: Option<JobKind>,
     pub lane: Option<Lane>,
     pub subject_id: Option<Uuid>,
 }
@@ -50,7 +50,7 @@ impl JobFilter {
     fn values(&self) -> [sea_orm::Value; 4] {
         [
             self.state.clone().into(),
-            self.kind.clone().into(),
+            self.kind.map(|kind| kind.as_str().to_owned()).into(),
             self.lane.map(|lane| lane.as_str().to_owned()).into(),
             self.subject_id.into(),
         ]

@@ -12,6 +12,7 @@ use super::{seconds, sql};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Lane, Lease, MAX_ATTEMPTS};
 use crate::entities::job;
+use crate::trace::Trace;
 
 /// How long a ring is trusted. After it, whoever has not taken the job is rung again: so heals a lost Redis.
 pub const RING_TTL: Duration = Duration::from_secs(10);
@@ -47,8 +48,8 @@ pub async fn enqueue_as(
 ) -> Result<Enqueued, DbErr> {
     conn.execute_raw(sql(
         "-- jobs::enqueue
-         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until)
-         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
         [
             id.0.into(),
             kind.lane().as_str().into(),
@@ -56,6 +57,7 @@ pub async fn enqueue_as(
             subject_id.into(),
             MAX_ATTEMPTS.into(),
             seconds(RING_TTL),
+            trace_parent(),
         ],
     ))
     .await?;
@@ -74,8 +76,8 @@ pub async fn enqueue_later(
 ) -> Result<(), DbErr> {
     conn.execute_raw(sql(
         "-- jobs::enqueue_later
-         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, run_at)
-         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))",
+         INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, run_at, trace_parent)
+         VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
         [
             JobId::generate().0.into(),
             kind.lane().as_str().into(),
@@ -83,10 +85,16 @@ pub async fn enqueue_later(
             subject_id.into(),
             MAX_ATTEMPTS.into(),
             seconds(delay),
+            trace_parent(),
         ],
     ))
     .await
     .map(drop)
+}
+
+/// What a new job keeps of the work that made it.
+pub(super) fn trace_parent() -> sea_orm::Value {
+    Trace::current().map(|trace| trace.to_string()).into()
 }
 
 /// Takes the right to work on a job that is due, or whose last worker went silent.

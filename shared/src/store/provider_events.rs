@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::jobs::{Enqueued, RING_TTL};
+use super::jobs::{Enqueued, RING_TTL, trace_parent};
 use super::{all, seconds, sql};
 use crate::domain::ids::{JobId, ProviderEventId};
 use crate::domain::job::{JobKind, MAX_ATTEMPTS};
@@ -35,8 +35,8 @@ pub async fn receive(
                  INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body)
                  VALUES ($1, $2, $3, $4, $5, $6)
                  ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
-             INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until)
-             SELECT $7, $8, $9, event.id, $10, now() + make_interval(secs => $11) FROM event",
+             INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
+             SELECT $7, $8, $9, event.id, $10, now() + make_interval(secs => $11), $12 FROM event",
             [
                 ProviderEventId::generate().0.into(),
                 provider.as_str().into(),
@@ -49,6 +49,7 @@ pub async fn receive(
                 kind.as_str().into(),
                 MAX_ATTEMPTS.into(),
                 seconds(RING_TTL),
+                trace_parent(),
             ],
         ))
         .await?;

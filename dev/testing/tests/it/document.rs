@@ -66,7 +66,7 @@ impl Caller<'_> {
     /// With the document's own example as its body, over which `more` is put.
     async fn call(&mut self, id: &str, thing: &str, more: Value) -> Value {
         let (method, path, operation) = operation(&self.document, id);
-        let path = path.replace("{id}", thing);
+        let path = path.replace("{id}", thing).replace("{lane}", thing);
         let mut body = operation.pointer("/requestBody/content/application~1json/example").cloned();
         if operation.get("requestBody").is_some() {
             let body = body.as_mut().unwrap_or_else(|| panic!("{id} has no example of its body"));
@@ -167,6 +167,8 @@ async fn every_example_works_and_every_answer_looks_like_its_example() {
     }
     caller.call("remove_payment_method", &card, none.clone()).await;
     disputes_and_the_inbox(&mut caller).await;
+    jobs_and_queues(&mut caller).await;
+    first_event(&mut caller, &payment).await;
     caller.call("get_health", "", none.clone()).await;
     caller.call("get_readiness", "", none).await;
     refusals(&mut caller, &payment).await;
@@ -180,19 +182,6 @@ async fn every_example_works_and_every_answer_looks_like_its_example() {
     });
     // The first two answer in other types than JSON; signatures and identifiers are made by the tests of the webhooks.
     let elsewhere = ["get_payment_qr", "get_metrics", "receive_stripe_event", "receive_swish_callback"];
-    // These have no examples in the document yet; `dead_letters` and `events` call them.
-    let without_examples = [
-        "admin_list_jobs",
-        "admin_get_job",
-        "admin_retry_job",
-        "admin_discard_job",
-        "admin_redrive_jobs",
-        "admin_list_queues",
-        "admin_pause_queue",
-        "admin_resume_queue",
-        "watch_payment",
-    ];
-    let elsewhere = [&elsewhere[..], &without_examples[..]].concat();
     let missing: Vec<&str> = ids.filter(|id| !caller.seen.contains_key(*id) && !elsewhere.contains(id)).collect();
     assert!(missing.is_empty(), "never called: {missing:?}");
 }
@@ -213,6 +202,46 @@ async fn disputes_and_the_inbox(caller: &mut Caller<'_>) {
     caller.call("get_provider_event", &event, none.clone()).await;
     caller.call("replay_provider_event", &event, none.clone()).await;
     caller.call("replay_provider_events", "", none).await;
+}
+
+async fn jobs_and_queues(caller: &mut Caller<'_>) {
+    let none = json!({});
+    for name in ["admin_list_queues", "admin_pause_queue", "admin_resume_queue"] {
+        caller.call(name, "payments", none.clone()).await;
+    }
+    caller.call("create_payment", "", none.clone()).await;
+    caller.app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;
+    caller.app.execute("INSERT INTO job_errors (job_id, attempt, error) SELECT id, 1, 'x' FROM jobs").await;
+    let job = id(&caller.call("admin_list_jobs", "", none.clone()).await["data"][0]);
+    caller.call("admin_get_job", &job, none.clone()).await;
+    caller.call("admin_retry_job", &job, none.clone()).await;
+    caller.app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;
+    caller.call("admin_discard_job", &job, none.clone()).await;
+    caller.call("admin_redrive_jobs", "", none).await;
+}
+
+/// The stream's example is an event like those that come.
+async fn first_event(caller: &mut Caller<'_>, payment: &str) {
+    let example = &operation(&caller.document, "watch_payment").2["responses"]["200"]["content"]["text/event-stream"];
+    let data_of = |text: &str| -> Value {
+        let [event, id, data, "", ""] = text.split('\n').collect::<Vec<_>>()[..] else {
+            panic!("not one event: {text}")
+        };
+        assert_eq!(event, "event: payment");
+        assert!(id.strip_prefix("id: ").is_some_and(|id| id.parse::<u32>().is_ok()), "{id}");
+        serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")
+    };
+    let url = format!("{}/api/payments/{payment}/events", caller.app.api_url);
+    let answer = reqwest::Client::new().get(url).bearer_auth(token("anna")).send().await.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let real = { answer }.chunk().await.expect("an event").expect("an event");
+    let mut found = Vec::new();
+    let example = &example["example"];
+    assert_eq!(example["event"], "payment");
+    let example: Value = serde_json::from_str(example["data"].as_str().expect("data")).expect("JSON");
+    differences(&example, &data_of(str::from_utf8(&real).expect("text")), "", &mut found);
+    assert!(found.is_empty(), "{found:?}");
+    caller.seen.entry("watch_payment".to_owned()).or_default().insert(200);
 }
 
 async fn refusals(caller: &mut Caller<'_>, payment: &str) {

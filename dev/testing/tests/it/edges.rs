@@ -1,5 +1,7 @@
 //! The edges of HTTP: errors in words about the request, parameters that do not exist, methods, bodies left out.
 
+use std::io::Read as _;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testing::{TestApp, payment_body, token};
@@ -256,4 +258,60 @@ async fn the_root_leads_to_the_manual_and_probes_may_add_what_they_like() {
     assert_eq!(listed.status, StatusCode::OK);
     let metrics = app.raw(Method::GET, "/metrics", &[], vec![]).await.text;
     assert!(metrics.contains(r#"method="GET",path="/api/payments",status="200""#), "{metrics}");
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_for_who_takes_it() {
+    let app = TestApp::start().await;
+    for _ in 0..3 {
+        app.create_payment(json!({})).await;
+    }
+    let encoding_of = async |path: &str, accept: &str| {
+        let request = reqwest::Client::new().get(format!("{}{path}", app.api_url)).bearer_auth(token("anna"));
+        let request = request.header("accept-encoding", accept).header("origin", "https://shop.example");
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let vary = answer.headers().get_all("vary").iter().any(|value| value == "accept-encoding");
+        let encoding = answer.headers().get("content-encoding").map(|value| value.to_str().expect("text").to_owned());
+        (encoding.unwrap_or_default(), vary, answer.bytes().await.expect("a body"))
+    };
+    let plain = encoding_of("/api/payments", "identity").await;
+    assert_eq!((plain.0.as_str(), plain.1), ("", true));
+    for path in ["/api/payments", "/docs", "/reference", "/openapi.json"] {
+        let (_, _, long) = encoding_of(path, "br, gzip;q=0").await;
+        let (encoding, varies, short) = encoding_of(path, "br, gzip;q=0.8").await;
+        assert_eq!((encoding.as_str(), varies), ("gzip", true), "{path}");
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(&short[..]).read_to_end(&mut unpacked).expect("gzip");
+        assert!(unpacked == long && short.len() * 2 < long.len(), "{path}: {} of {}", short.len(), long.len());
+    }
+    let (encoding, varies, _) = encoding_of("/health", "gzip").await;
+    assert_eq!((encoding.as_str(), varies), ("", true), "too short to be worth it");
+}
+
+#[tokio::test]
+async fn a_request_is_followed_to_its_job() {
+    let app = TestApp::start().await;
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (given, starts_with) in [(given, &given[..36]), ("00-nonsense", "00-")] {
+        let headers = [
+            ("authorization", format!("Bearer {}", token("anna"))),
+            ("content-type", "application/json".to_owned()),
+            ("traceparent", given.to_owned()),
+        ];
+        let body = payment_body(json!({})).to_string().into_bytes();
+        let answer = app.raw(Method::POST, "/api/payments", &headers, body).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED);
+        let kept = app.text("SELECT trace_parent FROM jobs ORDER BY created_at DESC LIMIT 1").await;
+        assert!(kept.len() == 55 && kept != given && kept.starts_with(starts_with), "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn pages_say_what_they_take() {
+    let app = TestApp::start().await;
+    for path in ["/docs", "/reference", "/openapi.json"] {
+        let answer = app.raw(Method::POST, path, &[], Vec::new()).await;
+        assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"), "{path}");
+    }
 }

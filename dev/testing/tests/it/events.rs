@@ -17,8 +17,12 @@ type Event = (i64, Value);
 
 impl Events {
     async fn open(app: &TestApp, id: &str, last_event_id: Option<&str>) -> Self {
+        Self::open_with(app, id, last_event_id, &token("anna")).await
+    }
+
+    async fn open_with(app: &TestApp, id: &str, last_event_id: Option<&str>, token: &str) -> Self {
         let url = format!("{}/api/payments/{id}/events", app.api_url);
-        let mut request = reqwest::Client::new().get(url).bearer_auth(token("anna"));
+        let mut request = reqwest::Client::new().get(url).bearer_auth(token);
         if let Some(last) = last_event_id {
             request = request.header("last-event-id", last);
         }
@@ -168,6 +172,23 @@ async fn nothing_is_left_of_streams_whose_clients_are_gone() {
     all_wait(25).await;
     drop(open);
     all_wait(0).await;
+}
+
+#[tokio::test]
+async fn a_stream_shows_nothing_after_its_token_has_run_out() {
+    let app = TestApp::start().await;
+    let id = app.create_payment(json!({})).await;
+    // Half a minute of leeway is allowed: this one is good for another second or two.
+    let claims = json!({ "sub": "anna", "exp": chrono::Utc::now().timestamp() - 28 });
+    let key = jsonwebtoken::EncodingKey::from_secret(testing::JWT_SECRET.as_bytes());
+    let old = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("a token");
+    let mut events = Events::open_with(&app, &id, None, &old).await;
+    events.next().await;
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let worker = app.start_worker();
+    app.wait_for_status(&id, "requires_action").await;
+    assert_eq!(events.block().await, None);
+    worker.stop().await;
 }
 
 #[tokio::test]
