@@ -38,6 +38,10 @@ pub struct Config {
     /// The origins of web pages that may use the API from a browser, separated by commas, as in https://shop.example.
     #[arg(long, env, value_delimiter = ',')]
     pub cors_origins: Vec<String>,
+    /// How long requests are still taken once the process is to stop, while readiness is false already, in milliseconds:
+    /// what a load balancer needs to notice.
+    #[arg(long, env, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub drain_ms: u64,
     /// The largest body of a request, in bytes.
     #[arg(long, env, default_value_t = 65_536)]
     pub body_bytes_max: usize,

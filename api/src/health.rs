@@ -1,6 +1,7 @@
 //! Health, for load balancers, and metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use poem_openapi::payload::{Json, PlainText};
@@ -61,16 +62,16 @@ impl HealthApi {
 
     /// Readiness
     ///
-    /// Ready means that Postgres answers. Redis may be away: then jobs start later, and `redis` says `degraded`.
+    /// Ready means that Postgres answers, and that the process is not about to stop. Redis may be away: then jobs start later, and `redis` says `degraded`.
     #[oai(path = "/health/ready", method = "get", tag = "Tag::Operations", operation_id = "get_readiness")]
     async fn ready(&self) -> ReadinessResponse {
         let (postgres, redis) = tokio::join!(postgres_answers(&self.state), redis_answers(&self.state));
         let redis = if redis { Condition::Ok } else { Condition::Degraded };
-        if postgres {
+        if postgres && !self.state.draining.load(Ordering::Relaxed) {
             ReadinessResponse::Ready(Json(Readiness { status: redis, postgres: Condition::Ok, redis }))
         } else {
-            let (status, postgres) = (Condition::Unavailable, Condition::Unavailable);
-            ReadinessResponse::NotReady(Json(Readiness { status, postgres, redis }))
+            let postgres = if postgres { Condition::Ok } else { Condition::Unavailable };
+            ReadinessResponse::NotReady(Json(Readiness { status: Condition::Unavailable, postgres, redis }))
         }
     }
 

@@ -41,6 +41,7 @@ pub mod waiting;
 pub mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -152,9 +153,12 @@ pub async fn serve(
     let address = listener.local_addr().context("the listener")?;
     let acceptor = TcpAcceptor::from_std(listener).context("the listener")?;
     tracing::info!(%address, "listening");
-    let state = started.state.clone();
+    let (state, drain) = (started.state.clone(), Duration::from_millis(config.drain_ms));
     let stop = async move {
         stop.await;
+        state.draining.store(true, Ordering::Relaxed);
+        tracing::info!(?drain, "stopping: no longer ready");
+        tokio::time::sleep(drain).await;
         tracing::info!("stopping: no more requests are taken");
         // Requests that wait for a worker answer with what there is.
         state.waiting.close();

@@ -1,6 +1,7 @@
 //! What the handlers are given.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use ipnet::IpNet;
@@ -24,6 +25,8 @@ pub struct State {
     pub ringer: Ringer,
     pub verifier: Verifier,
     pub waiting: Waiting,
+    /// Whether the process is about to stop.
+    pub draining: AtomicBool,
     pub rate_limiter: RateLimiter,
     pub trusted_proxies: Vec<IpNet>,
     pub cors_origins: Vec<String>,
@@ -72,6 +75,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         ringer,
         verifier: Verifier::new(&config.auth).context("the keys for tokens")?,
         waiting: Waiting::default(),
+        draining: AtomicBool::new(false),
         rate_limiter: RateLimiter::new(config.rate_limits.clone(), &redis_url, &config.common.queue_prefix),
         trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
@@ -106,6 +110,7 @@ impl State {
             ringer: Ringer::deaf(),
             verifier: Verifier::none(),
             waiting: Waiting::default(),
+            draining: AtomicBool::new(false),
             rate_limiter: RateLimiter::new(RateLimits::default(), "", ""),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),

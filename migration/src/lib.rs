@@ -22,6 +22,7 @@ mod m20261125_000017_sweeps;
 mod m20261125_000018_dead_letters;
 mod m20261125_000019_refusals_without_rows;
 mod m20261125_000020_traces;
+mod m20261125_000021_silences_and_retention;
 
 pub struct Migrator;
 
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000018_dead_letters::Migration),
             Box::new(m20261125_000019_refusals_without_rows::Migration),
             Box::new(m20261125_000020_traces::Migration),
+            Box::new(m20261125_000021_silences_and_retention::Migration),
         ]
     }
 }

@@ -77,7 +77,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
         background.spawn(loops::sweep_redis::run(redis_url.clone(), names.clone(), lane));
     }
     background.spawn(loops::renew_leases::run(context.clone()));
-    background.spawn(loops::reap_idempotency_keys::run(db.clone()));
+    background.spawn(loops::reap::run(db.clone()));
     background.spawn(loops::renew_swish_certificate::run(context.clone()));
     if config.stripe_event_sweep {
         background.spawn(loops::keep_sweeping::run(db.clone()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use poem_openapi::param::{Path, Query};
 use poem_openapi::payload::Json;
@@ -13,8 +13,10 @@ use shared::domain::ids::ProviderEventId;
 use shared::domain::provider_event::{EventOutcome as Domain, ProviderEvent};
 use shared::domain::text_rules::check_text;
 use shared::store::provider_events::{self, EventFilter};
+use shared::store::{dead_letters, event_sweeps};
 use uuid::Uuid;
 
+use super::jobs::Reason;
 use crate::Tag;
 use crate::auth::Admin;
 use crate::body::JsonBody;
@@ -28,6 +30,30 @@ use crate::wire::Provider;
 const REPLAY_MAX: u64 = 1_000;
 /// No provider's type is as long as this.
 const EVENT_TYPE_CHARS_MAX: usize = 255;
+const KEPT_BY_STRIPE: TimeDelta = TimeDelta::days(30);
+
+/// From when on Stripe's feed is read again.
+#[derive(Debug, Object, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepEvents {
+    /// Stripe keeps its events for thirty days.
+    pub from: DateTime<Utc>,
+    #[oai(validator(min_length = 1, max_length = 500))]
+    pub reason: String,
+}
+
+/// What is being read.
+#[derive(Debug, Object)]
+pub struct Sweep {
+    pub from: DateTime<Utc>,
+}
+
+#[derive(ApiResponse)]
+pub enum SweepResponse {
+    /// It is being read.
+    #[oai(status = 202)]
+    Accepted(Json<Sweep>),
+}
 
 pub struct ProviderEventsApi {
     pub(crate) state: Arc<State>,
@@ -244,6 +270,31 @@ impl ProviderEventsApi {
         let replayed = Replayed { replayed };
         txn.commit(StatusCode::ACCEPTED, None, &replayed).await?;
         Ok(ReplayResponse::Accepted(Json(replayed)))
+    }
+
+    /// Sweep provider events
+    ///
+    /// After an outage: reads Stripe's feed of events again from a time on, and takes what is not in the inbox. What is
+    /// newer than the last sweep needs no asking: it is read every minute.
+    #[oai(
+        path = "/api/admin/provider-events/sweep",
+        method = "post",
+        tag = "Tag::Admin",
+        operation_id = "sweep_provider_events"
+    )]
+    async fn sweep(&self, admin: Admin, body: JsonBody<SweepEvents>) -> Result<SweepResponse, Problem> {
+        let SweepEvents { from, reason } = body.0;
+        let reason = Reason { reason }.check()?;
+        let now = Utc::now();
+        if from > now || from < now - KEPT_BY_STRIPE {
+            return Err(Problem::invalid_field("/from", "must be within the last thirty days"));
+        }
+        let txn = Write::begin(&self.state, &admin.0).await?;
+        event_sweeps::restart(&*txn, from).await?;
+        dead_letters::audit(&*txn, &admin.0.id.0, "sweep_provider_events", &from.to_rfc3339(), &reason).await?;
+        let sweep = Sweep { from };
+        txn.commit(StatusCode::ACCEPTED, None, &sweep).await?;
+        Ok(SweepResponse::Accepted(Json(sweep)))
     }
 }
 

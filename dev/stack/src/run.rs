@@ -196,6 +196,7 @@ fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) ->
         ("LISTEN", format!("127.0.0.1:{}", options.port)),
         ("JWT_DEVELOPMENT_SECRET", addresses.jwt_secret.clone()),
         ("STRIPE_WEBHOOK_SECRETS", addresses.webhook_secret.clone()),
+        ("DRAIN_MS", "0".to_owned()),
     ];
     environment.extend(addresses.swish.environment(&addresses.api));
     match (&options.stripe_api_key, &addresses.simulator) {

@@ -135,6 +135,7 @@ impl TestApp {
             rate_limits,
             trusted_proxies,
             cors_origins: vec!["https://shop.example".to_owned()],
+            drain_ms: 0,
             body_bytes_max: 65_536,
             webhook_body_bytes_max: 1_048_576,
         };

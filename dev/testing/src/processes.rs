@@ -76,6 +76,7 @@ impl ApiProcess {
             .env("LISTEN", &address)
             .env("JWT_DEVELOPMENT_SECRET", crate::JWT_SECRET)
             .env("STRIPE_WEBHOOK_SECRETS", crate::WEBHOOK_SECRET)
+            .env("DRAIN_MS", "1000")
             .env("RUST_LOG", "warn")
             .env("LOG_FORMAT", "text")
             .stdin(Stdio::null())
@@ -90,6 +91,20 @@ impl ApiProcess {
     pub async fn get(&self, path: &str) -> Option<String> {
         let response = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
         response.error_for_status().ok()?.text().await.ok()
+    }
+
+    /// # Panics
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) {
+        stack::process::signal(self.child.id(), signal).expect("the API is there");
+    }
+
+    /// Whether it has ended, and well.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn ended_well(&mut self) -> Option<bool> {
+        self.child.try_wait().expect("a child").map(|status| status.success())
     }
 
     /// The memory that it holds, in KiB.

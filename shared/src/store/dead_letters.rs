@@ -116,7 +116,7 @@ pub async fn retry(conn: &impl ConnectionTrait, id: JobId) -> Result<bool, DbErr
     let done = conn
         .execute_raw(sql(
             "-- dead_letters::retry
-             UPDATE jobs SET state = 'queued', run_at = now(), finished_at = NULL, rung_until = NULL,
+             UPDATE jobs SET state = 'queued', run_at = now(), finished_at = NULL, rung_until = NULL, silences = 0,
                     max_attempts = greatest(max_attempts, attempts + $2)
              WHERE id = $1 AND state IN ('dead', 'queued')",
             [id.0.into(), MAX_ATTEMPTS.into()],
@@ -156,7 +156,7 @@ pub async fn redrive(
          WITH chosen AS (
              SELECT id, (row_number() OVER (ORDER BY finished_at, id) - 1) / $5::bigint AS second
              FROM jobs WHERE {FILTER} ORDER BY finished_at, id LIMIT $6)
-         UPDATE jobs SET state = 'queued', finished_at = NULL, rung_until = NULL,
+         UPDATE jobs SET state = 'queued', finished_at = NULL, rung_until = NULL, silences = 0,
                 run_at = now() + make_interval(secs => chosen.second),
                 max_attempts = greatest(max_attempts, attempts + $7)
          FROM chosen WHERE jobs.id = chosen.id"

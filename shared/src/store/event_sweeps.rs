@@ -46,16 +46,42 @@ pub async fn swept_until(conn: &impl ConnectionTrait, provider: ProviderName) ->
     row.ok_or_else(|| DbErr::RecordNotFound("the sweep".to_owned()))?.try_get("", "swept_until")
 }
 
-/// Notes until when it was read, or from when it is to be read again.
+/// Notes until when it was read, unless it is to be read again from another time than `before` by now.
 ///
 /// # Errors
 /// The database's own.
-pub async fn set(conn: &impl ConnectionTrait, provider: ProviderName, until: DateTime<Utc>) -> Result<(), DbErr> {
+pub async fn advance(
+    conn: &impl ConnectionTrait,
+    provider: ProviderName,
+    before: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<(), DbErr> {
     conn.execute_raw(sql(
-        "-- event_sweeps::set
+        "-- event_sweeps::advance
+         UPDATE event_sweeps SET swept_until = $3 WHERE provider = $1 AND swept_until = $2",
+        [provider.as_str().into(), before.into(), until.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// Has Stripe's feed read again from a time on, at once.
+///
+/// # Errors
+/// The database's own.
+pub async fn restart(conn: &impl ConnectionTrait, from: DateTime<Utc>) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- event_sweeps::restart
          INSERT INTO event_sweeps (provider, swept_until) VALUES ($1, $2)
          ON CONFLICT (provider) DO UPDATE SET swept_until = excluded.swept_until",
-        [provider.as_str().into(), until.into()],
+        [ProviderName::Stripe.as_str().into(), from.into()],
+    ))
+    .await?;
+    ensure_job(conn).await?;
+    conn.execute_raw(sql(
+        "-- event_sweeps::restart (the job)
+         UPDATE jobs SET run_at = now() WHERE kind = $1 AND state = 'queued'",
+        [JobKind::SweepStripeEvents.as_str().into()],
     ))
     .await
     .map(drop)

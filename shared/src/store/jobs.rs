@@ -19,6 +19,10 @@ pub const RING_TTL: Duration = Duration::from_secs(10);
 /// How long a lease lasts without being renewed: what a dead worker's jobs wait.
 pub const LEASE_TTL: Duration = Duration::from_secs(6);
 
+/// So many workers one after the other may go silent at work on a job, the first one aside; then it is dead: it may be what
+/// ends them.
+pub const SILENCES_MAX: i32 = 4;
+
 /// A job that somebody has just made, to be rung once the transaction has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "ring it after the commit"]
@@ -106,11 +110,12 @@ pub async fn lease(conn: &impl ConnectionTrait, id: JobId, worker: &str) -> Resu
     let statement = sql(
         "-- jobs::lease
          UPDATE jobs SET state = 'running', attempts = attempts + 1, leased_by = $2,
-                leased_until = now() + make_interval(secs => $3), rung_until = NULL
-         WHERE id = $1 AND attempts < max_attempts AND lane NOT IN (SELECT lane FROM paused_lanes)
+                leased_until = now() + make_interval(secs => $3), rung_until = NULL,
+                silences = CASE WHEN state = 'running' THEN silences + 1 ELSE silences END
+         WHERE id = $1 AND attempts < max_attempts AND silences < $4 AND lane NOT IN (SELECT lane FROM paused_lanes)
            AND ((state = 'queued' AND run_at <= now()) OR (state = 'running' AND leased_until < now()))
          RETURNING *",
-        [id.0.into(), worker.into(), seconds(LEASE_TTL)],
+        [id.0.into(), worker.into(), seconds(LEASE_TTL), SILENCES_MAX.into()],
     );
     Ok(job::Entity::find().from_raw_sql(statement).one(conn).await?.map(Into::into))
 }
@@ -182,7 +187,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
              UPDATE jobs SET state = $3, run_at = CASE WHEN $3 = 'queued' THEN now() + make_interval(secs => $4) ELSE run_at END,
                     last_error = coalesce($5, last_error), max_attempts = max_attempts + $6,
                     finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
-                    leased_until = NULL, leased_by = NULL, rung_until = NULL
+                    leased_until = NULL, leased_by = NULL, rung_until = NULL, silences = 0
              WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running' RETURNING id),
              noted AS (INSERT INTO job_errors (job_id, attempt, error) SELECT id, $2, $5 FROM ended WHERE $5 IS NOT NULL)
              SELECT id FROM ended",
@@ -211,7 +216,7 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
             "-- jobs::ring_due
              WITH abandoned AS (
                  SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
-                    AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts
+                    AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts AND silences < $4
                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED),
              due AS (
                  SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
@@ -221,7 +226,12 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
              UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
              WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due LIMIT $2)
              RETURNING id",
-            [lane.as_str().into(), i64::try_from(limit).unwrap_or(i64::MAX).into(), seconds(RING_TTL)],
+            [
+                lane.as_str().into(),
+                i64::try_from(limit).unwrap_or(i64::MAX).into(),
+                seconds(RING_TTL),
+                SILENCES_MAX.into(),
+            ],
         ))
         .await?;
     rows.iter().map(|row| row.try_get("", "id").map(JobId)).collect()
@@ -242,7 +252,8 @@ pub async fn unring(conn: &impl ConnectionTrait, ids: &[JobId]) -> Result<(), Db
     .map(drop)
 }
 
-/// Declares dead the jobs whose workers went silent in the last attempt they had. Gives how many.
+/// Declares dead the jobs whose workers went silent in the last attempt they had, or so often in a row that the job itself
+/// must be what ends them. Gives how many.
 ///
 /// # Errors
 /// The database's own.
@@ -252,12 +263,63 @@ pub async fn bury_exhausted(conn: &impl ConnectionTrait) -> Result<u64, DbErr> {
             "-- jobs::bury_exhausted
              WITH buried AS (
                  UPDATE jobs SET state = 'dead', finished_at = now(), leased_until = NULL, leased_by = NULL,
-                        last_error = 'the worker went silent in the last attempt'
-                 WHERE state = 'running' AND leased_until < now() AND attempts >= max_attempts
+                        last_error = CASE WHEN attempts >= max_attempts THEN 'the worker went silent in the last attempt'
+                            ELSE 'worker after worker went silent at work on it' END
+                 WHERE state = 'running' AND leased_until < now() AND (attempts >= max_attempts OR silences >= $1)
                  RETURNING id, attempts, last_error)
              INSERT INTO job_errors (job_id, attempt, error) SELECT id, attempts, last_error FROM buried",
-            [],
+            [SILENCES_MAX.into()],
         ))
         .await?;
     Ok(done.rows_affected())
+}
+
+/// Forgets jobs that ended three months ago, at most `limit`, with their attempts and errors; dead ones stay. Gives how
+/// many.
+///
+/// # Errors
+/// The database's own.
+pub async fn reap(conn: &impl ConnectionTrait, limit: u32) -> Result<u64, DbErr> {
+    let done = conn
+        .execute_raw(sql(
+            "-- jobs::reap
+             DELETE FROM jobs WHERE id IN (
+                 SELECT id FROM jobs WHERE state IN ('done', 'discarded') AND finished_at < now() - interval '90 days'
+                 LIMIT $1 FOR UPDATE SKIP LOCKED)",
+            [i64::from(limit).into()],
+        ))
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// What has become of what a job was to create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// Somebody is at it, or will be.
+    UnderWay,
+    /// An administrator gave it up.
+    GivenUp,
+}
+
+/// How the creation of a subject stands. A dead one is begun again, under its key: somebody wants something of the subject.
+///
+/// # Errors
+/// The database's own.
+pub async fn creation_of(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<Creation, DbErr> {
+    let row = conn
+        .query_one_raw(sql(
+            "-- jobs::creation_of
+             SELECT id, state FROM jobs WHERE subject_id = $1 AND kind = $2 ORDER BY created_at DESC LIMIT 1",
+            [subject_id.into(), kind.as_str().into()],
+        ))
+        .await?;
+    let Some(row) = row else { return Ok(Creation::GivenUp) };
+    match row.try_get::<String>("", "state")?.as_str() {
+        "discarded" => return Ok(Creation::GivenUp),
+        "dead" => {
+            super::dead_letters::retry(conn, JobId(row.try_get("", "id")?)).await?;
+        }
+        _ => {}
+    }
+    Ok(Creation::UnderWay)
 }

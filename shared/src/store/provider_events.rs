@@ -227,3 +227,21 @@ fn filtered(filter: &EventFilter) -> Select<provider_event::Entity> {
     }
     query
 }
+
+/// Forgets events that came three months ago and are done with, at most `limit`. Gives how many.
+///
+/// # Errors
+/// The database's own.
+pub async fn reap(conn: &impl ConnectionTrait, limit: u32) -> Result<u64, DbErr> {
+    let done = conn
+        .execute_raw(sql(
+            "-- provider_events::reap
+             DELETE FROM provider_events WHERE id IN (
+                 SELECT id FROM provider_events
+                 WHERE outcome IN ('applied', 'ignored') AND received_at < now() - interval '90 days'
+                 LIMIT $1 FOR UPDATE SKIP LOCKED)",
+            [i64::from(limit).into()],
+        ))
+        .await?;
+    Ok(done.rows_affected())
+}

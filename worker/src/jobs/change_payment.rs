@@ -6,12 +6,13 @@ use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::{Evidence, Failure};
 use shared::domain::ids::PaymentId;
-use shared::domain::job::Lease;
+use shared::domain::job::{JobKind, Lease};
 use shared::domain::operation::Operation;
 use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderName, ProviderPayment};
 use shared::domain::timeline::{Actor, Step};
 use shared::domain::transitions::Transitions as _;
 use shared::store::attempts::{self, Attempt};
+use shared::store::jobs::{self, Creation};
 use shared::store::{Saved, payments};
 
 use crate::change::{Changed, Verdict, carry_out, patience};
@@ -43,13 +44,15 @@ impl Job for ChangePayment {
                 let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
                 Ok(Preparation::Ready(Prepared { payment, provider_payment_id, operation, attempt }))
             }
-            None if payment.status == PaymentStatus::Pending => {
+            None if payment.status == PaymentStatus::Pending
+                && jobs::creation_of(txn, JobKind::CreatePayment, payment.id.0).await? == Creation::UnderWay =>
+            {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
                 // It was never made: there is nothing to cancel.
                 let code = "payment_not_made".to_owned();
-                let message = "The payment was refused before it was made.".to_owned();
+                let message = "The payment was refused, or given up, before it was made.".to_owned();
                 let failure = Failure { code, decline_code: None, message };
                 let mut after = payment.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));

@@ -9,7 +9,7 @@ use chrono::Utc;
 use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::{Evidence, Failure};
 use shared::domain::ids::SubscriptionId;
-use shared::domain::job::Lease;
+use shared::domain::job::{JobKind, Lease};
 use shared::domain::operation::{Operation, OperationOutcome};
 use shared::domain::subscription::{
     ProviderSubscription, Subscription, SubscriptionChange, SubscriptionStatus, SubscriptionWish,
@@ -18,6 +18,7 @@ use shared::domain::transitions::Transitions as _;
 use shared::providers::ProviderError;
 use shared::providers::stripe::Answer;
 use shared::store::attempts::{self, Attempt};
+use shared::store::jobs::{self, Creation};
 use shared::store::{Saved, subscriptions};
 
 use crate::change::{Changed, Verdict, carry_out, patience};
@@ -48,12 +49,15 @@ impl Job for ChangeSubscription {
                 let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
                 Ok(Preparation::Ready(Prepared { subscription, provider_subscription_id, operation, attempt }))
             }
-            None if subscription.status == SubscriptionStatus::Pending => {
+            None if subscription.status == SubscriptionStatus::Pending
+                && jobs::creation_of(txn, JobKind::CreateSubscription, subscription.id.0).await?
+                    == Creation::UnderWay =>
+            {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
                 let code = "subscription_not_made".to_owned();
-                let message = "The subscription was refused before it was made.".to_owned();
+                let message = "The subscription was refused, or given up, before it was made.".to_owned();
                 let failure = Failure { code, decline_code: None, message };
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));

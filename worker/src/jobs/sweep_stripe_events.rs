@@ -75,7 +75,7 @@ impl Job for SweepStripeEvents {
             tracing::warn!(missed, "events came by no webhook and were found in Stripe's feed");
         }
         let until = prepared.to.unwrap_or(old_enough).max(prepared.swept_until);
-        event_sweeps::set(txn, ProviderName::Stripe, until).await?;
+        event_sweeps::advance(txn, ProviderName::Stripe, prepared.swept_until, until).await?;
         let delay = if prepared.to.is_some() { Duration::from_secs(1) } else { PERIOD };
         Ok(Recorded { ending: Ending::Snooze { delay, error: None }, changed: Vec::new() })
     }

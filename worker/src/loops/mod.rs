@@ -1,7 +1,7 @@
 //! What runs beside the jobs, in every worker. Each is safe to run many times over.
 
 pub mod keep_sweeping;
-pub mod reap_idempotency_keys;
+pub mod reap;
 pub mod relay;
 pub mod renew_leases;
 pub mod renew_swish_certificate;

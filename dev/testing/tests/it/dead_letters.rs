@@ -70,6 +70,36 @@ async fn a_dead_job_is_discarded_once() {
 }
 
 #[tokio::test]
+async fn who_cancels_a_payment_whose_creation_is_dead_gets_an_end() {
+    let app = TestApp::start().await;
+    let cancel = async |id: &str| {
+        let path = format!("/api/payments/{id}/cancel");
+        let answer = app.call(Method::POST, &path, "anna", Some(json!({}))).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+        app.settle().await;
+        let payment = app.payment(id).await;
+        (
+            payment["status"].clone(),
+            payment["last_operation"]["status"].clone(),
+            payment["last_operation"]["failure"]["code"].clone(),
+        )
+    };
+    // The creation is begun again, under its key: it may have been made.
+    let (dead, _) = with_a_dead_job(&app).await;
+    assert_eq!(
+        cancel(&dead).await,
+        (json!("succeeded"), json!("failed"), json!("invalid_status")),
+        "it was paid at once"
+    );
+    // One that was given up is never made.
+    let (given_up, job) = with_a_dead_job(&app).await;
+    let reason = Some(json!({ "reason": "the payer paid in cash" }));
+    admin(&app, Method::POST, &format!("/api/admin/jobs/{job}/discard"), reason).await;
+    assert_eq!(cancel(&given_up).await, (json!("pending"), json!("failed"), json!("payment_not_made")));
+    assert_eq!(app.charges(&given_up), 0);
+}
+
+#[tokio::test]
 async fn many_are_redriven_at_a_rate() {
     let app = TestApp::start().await;
     for _ in 0..6 {

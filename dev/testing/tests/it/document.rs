@@ -202,6 +202,9 @@ async fn disputes_and_the_inbox(caller: &mut Caller<'_>) {
     caller.call("get_provider_event", &event, none.clone()).await;
     caller.call("replay_provider_event", &event, none.clone()).await;
     caller.call("replay_provider_events", "", none).await;
+    let from = (chrono::Utc::now() - chrono::TimeDelta::hours(1)).to_rfc3339();
+    caller.call("sweep_provider_events", "", json!({ "from": from })).await;
+    caller.app.execute("DELETE FROM jobs WHERE kind = 'sweep_stripe_events'").await;
 }
 
 async fn jobs_and_queues(caller: &mut Caller<'_>) {

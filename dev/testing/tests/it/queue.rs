@@ -10,7 +10,7 @@ use shared::queue::Names;
 use shared::queue::doorbell::{Doorbell, WINDOW};
 use shared::queue::ringer::Ringer;
 use shared::store::jobs::{self, Ended, Ending};
-use testing::processes::{RedisProcess, WorkerProcess};
+use testing::processes::{ApiProcess, RedisProcess, WorkerProcess};
 use testing::settings::Settings;
 use testing::{TestApp, wait_until};
 
@@ -170,6 +170,35 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_job_that_ends_worker_after_worker_is_put_aside() {
+    let app = TestApp::start().await;
+    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
+    let take = async || jobs::lease(&app.db, job.id, "one that dies of it").await.expect("a query");
+    for _ in 0..3 {
+        take().await.expect("a lease");
+        app.pass_time().await;
+    }
+    // One that ends as it should: what came before was not the job's doing.
+    let lease = take().await.expect("a lease");
+    let snooze = Ending::Snooze { delay: Duration::ZERO, error: None };
+    assert_eq!(jobs::end(&app.db, &lease, &snooze).await.expect("a query"), Ended::As("queued"));
+    for silent in 0..=jobs::SILENCES_MAX {
+        assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 0, "{silent} were silent");
+        take().await.expect("a lease");
+        app.pass_time().await;
+    }
+    assert!(take().await.is_none(), "nobody takes it any more");
+    assert!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query").is_empty());
+    assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 1);
+    assert_eq!(
+        app.text("SELECT concat(state, ': ', last_error) FROM jobs").await,
+        "dead: worker after worker went silent at work on it"
+    );
+    assert!(shared::store::dead_letters::retry(&app.db, job.id).await.expect("a query"));
+    take().await.expect("a person has looked");
+}
+
+#[tokio::test]
 async fn a_kind_from_a_newer_release_is_left_for_it() {
     let app = TestApp::start().await;
     jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job").id.to_string();
@@ -224,4 +253,22 @@ async fn sigterm_cuts_no_job() {
     assert!(well);
     assert_eq!(app.payment(&id).await["status"], "succeeded");
     assert_eq!(app.requests("payment_intents.create"), 1);
+}
+
+#[tokio::test]
+async fn a_rolling_restart_of_the_api_refuses_no_request() {
+    let app = TestApp::start().await;
+    let mut api = ApiProcess::start(&app).await;
+    assert!(api.get("/health/ready").await.is_some());
+    api.signal(Signal::SIGTERM);
+    let not_ready = async || api.get("/health/ready").await.is_none().then_some(());
+    wait_until("readiness is false", not_ready).await;
+    // The load balancer has not noticed yet.
+    assert!(api.get("/health").await.is_some(), "requests are still taken");
+    let end = Instant::now() + Duration::from_secs(10);
+    while api.ended_well().is_none() {
+        assert!(Instant::now() < end, "it does not end");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(api.ended_well(), Some(true));
 }

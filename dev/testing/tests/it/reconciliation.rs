@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::providers::stripe::Stripe;
 use shared::queue::ringer::Ringer;
@@ -13,10 +14,10 @@ use worker::context::Context;
 /// Has the feed read, from an hour ago on; and events be old enough for it.
 async fn sweep(app: &TestApp) {
     let from = chrono::Utc::now() - chrono::TimeDelta::hours(1);
-    event_sweeps::set(&app.db, shared::domain::payment::ProviderName::Stripe, from).await.expect("set");
-    event_sweeps::ensure_job(&app.db).await.expect("a job");
+    let body = json!({ "from": from.to_rfc3339(), "reason": "a test" });
+    let answer = app.call(Method::POST, "/api/admin/provider-events/sweep", "root", Some(body)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
     event_sweeps::ensure_job(&app.db).await.expect("still one");
-    app.execute("UPDATE jobs SET run_at = now() WHERE kind = 'sweep_stripe_events'").await;
     for id in app.due_jobs().await {
         worker::runner::run(&app.context, id).await;
     }
@@ -91,4 +92,57 @@ async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
     for id in &ids {
         assert_eq!((app.payment(id).await["status"].clone(), app.charges(id)), (json!("succeeded"), 1));
     }
+}
+
+#[tokio::test]
+async fn a_sweep_begins_within_what_stripe_keeps_and_is_not_undone_by_the_one_at_work() {
+    let app = TestApp::start().await;
+    let ask = async |from: chrono::DateTime<chrono::Utc>, user: &str| {
+        let body = json!({ "from": from.to_rfc3339(), "reason": "the ingress was down" });
+        app.call(Method::POST, "/api/admin/provider-events/sweep", user, Some(body)).await
+    };
+    let now = chrono::Utc::now();
+    for bad in [now - chrono::TimeDelta::days(31), now + chrono::TimeDelta::minutes(1)] {
+        let answer = ask(bad, "root").await;
+        assert_eq!(
+            (answer.status, &answer.json()["errors"][0]["pointer"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("/from"))
+        );
+    }
+    assert_eq!(ask(now, "anna").await.status, StatusCode::FORBIDDEN);
+    let (stripe, before) = (shared::domain::payment::ProviderName::Stripe, event_sweeps::swept_until);
+    let seen = before(&app.db, stripe).await.expect("a time");
+    let from = now - chrono::TimeDelta::days(2);
+    assert_eq!(ask(from, "root").await.status, StatusCode::ACCEPTED);
+    // The sweep that began before has read up to now.
+    event_sweeps::advance(&app.db, stripe, seen, now).await.expect("a query");
+    let left = before(&app.db, stripe).await.expect("a time") - from;
+    assert!(left.abs() < chrono::TimeDelta::milliseconds(1), "{left}");
+    assert_eq!(
+        app.text("SELECT concat_ws(' ', admin_id, action, reason) FROM admin_actions").await,
+        "root sweep_provider_events the ingress was down"
+    );
+}
+
+#[tokio::test]
+async fn what_is_old_and_done_is_forgotten_and_nothing_else() {
+    let app = TestApp::start().await;
+    app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    app.settle().await;
+    app.create_payment(json!({})).await;
+    app.execute(
+        "UPDATE jobs SET created_at = now() - interval '91 days', finished_at = CASE WHEN finished_at IS NOT NULL
+        THEN now() - interval '91 days' END",
+    )
+    .await;
+    app.execute("UPDATE provider_events SET received_at = now() - interval '91 days'").await;
+    app.execute("UPDATE provider_events SET outcome = NULL, processed_at = NULL WHERE id = (SELECT min(id::text)::uuid FROM provider_events)").await;
+    app.execute("INSERT INTO jobs (id, lane, kind, subject_id, state, max_attempts, finished_at)
+        SELECT gen_random_uuid(), 'payments', 'create_payment', gen_random_uuid(), state, 30, now() - age FROM
+        (VALUES ('dead', interval '200 days'), ('done', interval '89 days'), ('discarded', interval '91 days')) AS jobs (state, age)").await;
+    assert!(!worker::loops::reap::once(&app.db).await.expect("the database"));
+    let left = "SELECT string_agg(state, ' ' ORDER BY state) FROM jobs";
+    assert_eq!(app.text(left).await, "dead done queued");
+    assert_eq!(app.text("SELECT string_agg(coalesce(outcome, 'unread'), ' ') FROM provider_events").await, "unread");
+    assert_eq!(app.count("SELECT count(*) FROM payments").await, 2);
 }
