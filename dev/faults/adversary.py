@@ -3,8 +3,8 @@
 `schedule` says at which operation what happens; `Adversary` does it. What it stops it wakes again, and what it holds back
 it lets go, at the latest in `rest`.
 
-Left out on purpose: events of Stripe that never come (nothing in the service asks Stripe for what it did not send); the
-end of the simulators (they play those who never die on us).
+Left out on purpose: the end of the simulators (they play those who never die on us). A full disk of Redis is played by its
+memory limit: either way it refuses every write.
 """
 
 import collections
@@ -16,7 +16,8 @@ import time
 # What happens how often.
 KINDS = {
     "kill_api": 3, "stop_api": 2, "kill_worker": 8, "stop_worker": 6, "rolling_restart": 2,
-    "redis_flush": 4, "redis_kill": 3, "redis_hang": 2, "postgres_quit": 1, "postgres_terminate": 3, "postgres_hang": 1,
+    "redis_flush": 4, "redis_kill": 3, "redis_hang": 2, "redis_full": 2,
+    "postgres_quit": 1, "postgres_terminate": 3, "postgres_hang": 1, "postgres_lock": 2, "postgres_crowd": 1,
     "stripe_fault": 22, "swish_fault": 18, "stripe_down": 1, "swish_down": 1,
     "stripe_webhook": 8, "swish_webhook": 8, "stripe_hold": 3, "swish_hold": 3,
 }
@@ -33,7 +34,7 @@ OPERATIONS = {
               "refunds.create", "refunds.retrieve"],
 }
 WEBHOOKS = {
-    "stripe": ("webhook:duplicate", "webhook:twin", "webhook:delay", "webhook:reorder"),
+    "stripe": ("webhook:duplicate", "webhook:twin", "webhook:delay", "webhook:reorder", "webhook:lose"),
     "swish": ("webhook:duplicate", "webhook:delay", "webhook:reorder", "webhook:lose", "webhook:lose"),
 }
 # How many operations there are to a fault.
@@ -146,13 +147,19 @@ class Adversary:
         return True
 
     def redis_flush(self, what):
-        return self.stack.flush_redis()
+        return self.stack.redis("FLUSHALL")
 
     def redis_kill(self, what):
         return self.stack.signal(self.one("redis", 0), signal.SIGKILL)
 
     def redis_hang(self, what):
         return self.stop_for(self.one("redis", 0), what["seconds"])
+
+    def redis_full(self, what):
+        """It refuses every write, and answers every read."""
+        full = self.stack.redis("CONFIG SET maxmemory 1")
+        self.later(what["seconds"], lambda: self.stack.redis("CONFIG SET maxmemory 0"))
+        return full
 
     def postgres_quit(self, what):
         """At once and without a word: what was not committed is gone."""
@@ -168,6 +175,20 @@ class Adversary:
         stopped = self.stack.signal_sessions(signal.SIGSTOP)
         self.later(what["seconds"], lambda: self.stack.signal_sessions(signal.SIGCONT))
         return stopped > 0
+
+    def postgres_lock(self, what):
+        """Whoever needs the table waits, until all connections of a pool do."""
+        table = "jobs" if what["which"] < 0.5 else "payments"
+        sql = f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({what['seconds']}); COMMIT"
+        self.later(0, lambda: self.stack.psql(sql))
+        return True
+
+    def postgres_crowd(self, what):
+        """Others have all the connections that Postgres allows; ours are cut and cannot come back."""
+        self.postgres_terminate(what)
+        crowd = self.stack.crowd()
+        self.later(what["seconds"], lambda: [connection.close() for connection in crowd])
+        return bool(crowd)
 
     def stripe_hold(self, what):
         return self.hold("stripe", what)

@@ -31,9 +31,11 @@ def rest(stack, seconds):
     while True:
         left = under_way(stack)
         at_rest = 0 if left else at_rest + 1
-        # Twice: what a webhook begins is not there at the moment it is taken.
+        # Twice: what a webhook begins is not there at the moment it is taken, and what none told is only found now.
         if at_rest == 2:
             return None
+        if at_rest == 1:
+            sweep(stack)
         age = time.monotonic() - began
         if age > seconds:
             return left
@@ -44,6 +46,21 @@ def rest(stack, seconds):
                     UPDATE attempts SET created_at = created_at - interval '5 s' WHERE outcome <> 'done'"""
             )
         time.sleep(0.3 if at_rest else 1)
+
+
+def sweep(stack):
+    """Has the feed of Stripe's events read to its end, as it is when a minute has passed."""
+    stack.control("stripe", "POST", "/events/age", {"to_seconds": 60})
+    runs = "SELECT attempts FROM jobs WHERE kind = 'sweep_stripe_events' AND state IN ('queued', 'running')"
+    first, end = None, time.monotonic() + 60
+    while time.monotonic() < end:
+        stack.psql("UPDATE jobs SET run_at = now() WHERE kind = 'sweep_stripe_events' AND state = 'queued'")
+        for row in stack.query(runs):
+            first = row["attempts"] if first is None else first
+            # One may have been at work already.
+            if row["attempts"] >= first + 2:
+                return
+        time.sleep(0.2)
 
 
 def under_way(stack):

@@ -20,12 +20,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import adversary
 import invariants
+import skew
 from shop import Shop
 from stack import Stack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Others can be tried: a release, or a service that was broken on purpose.
 PROGRAMS = pathlib.Path(os.environ.get("PROGRAMS") or ROOT / "target/debug").resolve()
+SKEW_MAX = 120
 # How long all may take to come to rest.
 PATIENCE = 150
 
@@ -68,7 +70,10 @@ def one_seed(seed, operations, totals):
     """The violations of a seed."""
     say(f"\nseed {seed}: again with make test-faults SEEDS=1 FIRST_SEED={seed} OPS={operations}")
     began = time.monotonic()
-    stack = Stack(PROGRAMS, ROOT / f".dev/faults/seed-{seed}")
+    # With every other seed, each process has a clock of its own.
+    skewed = seed % 2 == 0
+    programs = skew.programs(PROGRAMS, ROOT / ".dev/faults", SKEW_MAX) if skewed else PROGRAMS
+    stack = Stack(programs, ROOT / f".dev/faults/seed-{seed}")
     try:
         stack.start()
         load = Shop(stack, seed, operations)
@@ -87,6 +92,8 @@ def one_seed(seed, operations, totals):
     totals["operations"] += load.operations
     totals["faults"] += sum(enemy.struck.values())
     report(load, enemy, world)
+    if skewed:
+        say(f"  each process of ours had a clock of its own, wrong by {SKEW_MAX} s at most")
     say(f"  storm {stormed - began:.0f} s, until at rest {settled - stormed:.0f} s, "
         f"in all {time.monotonic() - began:.0f} s; {len(violations)} violations")
     for line in violations:

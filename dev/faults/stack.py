@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -187,15 +188,34 @@ class Stack:
             time.sleep(0.2)
         raise SystemExit(f"psql: {said.stderr.strip() if said else 'not tried'}")
 
-    def flush_redis(self):
-        """FLUSHALL, without a client program. Whether it answered."""
+    def redis(self, command):
+        """A command for Redis, without a client program. Whether it was done."""
         url = urllib.parse.urlsplit(self.known["redis_url"])
         try:
             with socket.create_connection((url.hostname, url.port), timeout=3) as connection:
-                connection.sendall(b"FLUSHALL\r\n")
+                connection.sendall(command.encode() + b"\r\n")
                 return connection.recv(64).startswith(b"+OK")
         except OSError:
             return False
+
+
+    def crowd(self):
+        """Takes every connection that Postgres has left for others than its superuser: sessions that never give a password."""
+        url = urllib.parse.urlsplit(self.known["database_url"])
+        words = b"user\0" + url.username.encode() + b"\0database\0" + url.path[1:].encode() + b"\0\0"
+        hello = struct.pack("!ii", 8 + len(words), 196_608) + words
+        crowd = []
+        for _ in range(400):
+            try:
+                connection = socket.create_connection((url.hostname, url.port), timeout=3)
+                connection.sendall(hello)
+                if not connection.recv(1) == b"R":
+                    connection.close()
+                    break
+            except OSError:
+                break
+            crowd.append(connection)
+        return crowd
 
 
 class NotSent(OSError):

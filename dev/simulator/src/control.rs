@@ -22,6 +22,7 @@ pub(crate) fn routes() -> Route {
         .at("/ledger", get(ledger))
         .at("/requests", get(requests))
         .at("/events", get(events))
+        .at("/events/age", post(age_events))
         .at("/objects/:kind", get(objects))
         .at("/faults", get(list_faults).post(add_fault))
         .at("/reset", post(reset))
@@ -114,6 +115,23 @@ fn advance(Data(world): Data<&Arc<World>>, body: poem::Result<Json<Advance>>) ->
         Ok(Json(body)) => {
             let done = world.advance(Duration::from_secs(body.advance_seconds));
             (StatusCode::OK, Json(json!({ "now": world.now(), "fell_due": done })))
+        }
+        Err(error) => refused(error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Age {
+    to_seconds: u64,
+}
+
+#[handler]
+fn age_events(Data(world): Data<&Arc<World>>, body: poem::Result<Json<Age>>) -> Answer {
+    match body {
+        Ok(Json(body)) => {
+            world.age_events(Duration::from_secs(body.to_seconds));
+            (StatusCode::OK, Json(json!({ "aged": true })))
         }
         Err(error) => refused(error),
     }

@@ -116,12 +116,15 @@ impl Actor<'_> {
 }
 
 impl World {
-    /// Makes every event so much older, as if all had happened then.
-    pub fn age_events(&self, by: std::time::Duration) {
-        let by = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+    /// Dates back the events that are younger than this by the real clock, as if time had passed since. Those of a world
+    /// whose clock was moved are of the future.
+    pub fn age_events(&self, to: std::time::Duration) {
+        let latest = chrono::Utc::now().timestamp() - i64::try_from(to.as_secs()).unwrap_or(i64::MAX);
         for mut event in self.events() {
-            event["created"] = (event["created"].as_i64().unwrap_or_default() - by).into();
-            self.put(Kind::Event, &event);
+            if event["created"].as_i64().unwrap_or_default() > latest {
+                event["created"] = latest.into();
+                self.put(Kind::Event, &event);
+            }
         }
     }
 

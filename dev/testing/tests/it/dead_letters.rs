@@ -88,7 +88,7 @@ async fn who_cancels_a_payment_whose_creation_is_dead_gets_an_end() {
     let (dead, _) = with_a_dead_job(&app).await;
     assert_eq!(
         cancel(&dead).await,
-        (json!("succeeded"), json!("failed"), json!("invalid_status")),
+        (json!("succeeded"), json!("failed"), json!("payment_intent_unexpected_state")),
         "it was paid at once"
     );
     // One that was given up is never made.
