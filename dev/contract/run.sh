@@ -5,12 +5,13 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work="$root/target/contract"
-document="$root/api/openapi.json"
+programs=${PROGRAMS:-$root/target/debug}
+document="$work/openapi.json"
 for tool in node npm python3; do
     command -v "$tool" >/dev/null || { echo "make contract needs $tool" >&2; exit 1; }
 done
 mkdir -p "$work"
-cp "$here"/{package.json,drive.ts,drive.py,docs.mjs} "$work"
+cp "$root/api/openapi.json" "$here"/{package.json,drive.ts,drive.py,docs.mjs} "$work"
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
 
 echo "== tools"
@@ -28,7 +29,7 @@ if grep -q 'You have .* warning' "$work/redocly.log"; then exit 1; fi
 echo "== a service"
 service="$work/service"
 rm -rf "$service" && mkdir -p "$service"
-(cd "$service" && export PORT=${PORT:-18080} RATE_LIMIT_WRITES=0 RATE_LIMIT_READS=0 RATE_LIMIT_ANONYMOUS=0 && exec "$root/target/debug/payment-stack" run >stack.log 2>&1) &
+(cd "$service" && export PORT=${PORT:-18080} RATE_LIMIT_WRITES=0 RATE_LIMIT_READS=0 RATE_LIMIT_ANONYMOUS=0 && exec "$programs/payment-stack" run >stack.log 2>&1) &
 stack=$!
 trap 'kill -TERM $stack 2>/dev/null || true; wait $stack 2>/dev/null || true' EXIT
 for _ in $(seq 600); do
