@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract test-random test-faults test-backlog lint openapi bench-pickup bench-waiters clean
+.PHONY: help setup build run demo test contract test-random test-faults test-mutations test-backlog lint openapi bench-pickup bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -33,6 +33,9 @@ test-random: build ## Random histories against the simulator's ledger. SEEDS=n F
 
 test-faults: build ## Kills, hangs, loses and doubles whatever can be, then checks what must hold. SEEDS=n FIRST_SEED=n OPS=n
 	@python3 dev/faults/run.py
+
+test-mutations: build ## Breaks each promise on purpose and sees whether make test-faults notices. ONLY="name ..." SEEDS=n OPS=n
+	@python3 dev/faults/mutations.py
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup

@@ -42,7 +42,7 @@ def rest(stack, seconds):
         if left and age > 4:
             stack.psql(
                 f"""UPDATE jobs SET run_at = now(), rung_until = NULL WHERE state = 'queued' AND run_at > now() + interval '1 s'
-                      AND (attempts < max_attempts - 2 OR kind = 'poll_swish');
+                      AND (attempts < max_attempts - 2 OR kind = 'poll_swish') AND kind <> 'poll_stripe';
                     UPDATE attempts SET created_at = created_at - interval '5 s' WHERE outcome <> 'done'"""
             )
         time.sleep(0.3 if at_rest else 1)
@@ -68,7 +68,7 @@ def under_way(stack):
     left = [f"{row['kind']} {row['state']} of {row['subject_id']}, {row['attempts']} attempts: {row['last_error']}"
             for row in stack.query(
                 f"""SELECT kind, state, subject_id, attempts, last_error FROM jobs WHERE state IN ('queued', 'running')
-                      AND kind NOT IN ('poll_swish', 'sweep_stripe_events')
+                      AND kind NOT IN ('poll_stripe', 'poll_swish', 'sweep_stripe_events')
                       AND NOT (state = 'queued' AND attempts >= {TRIES_OF_UNKNOWN} AND subject_id IN ({UNKNOWN}))""")]
     left += [f"refund {row['id']} is {row['status']}" for row in stack.query(
         """SELECT id, status FROM refunds WHERE provider = 'swish' AND status IN ('pending', 'processing')
@@ -274,7 +274,7 @@ def no_job_is_left(world):
     """None is queued but what polls Swish, none runs, and none is dead but of what is explicitly unknown."""
     return [f"job {job['id']}: {job['kind']} of {job['subject_id']} is {job['state']} after {job['attempts']} attempts: "
             f"{job['last_error']}" for job in world.jobs
-            if job["subject_id"] not in world.unknown and not (job["kind"] in ("poll_swish", "sweep_stripe_events") and job["state"] == "queued")]
+            if job["subject_id"] not in world.unknown and not (job["kind"] in ("poll_stripe", "poll_swish", "sweep_stripe_events") and job["state"] == "queued")]
 
 
 def nothing_paid_is_called_failed(world):

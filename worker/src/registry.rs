@@ -14,6 +14,7 @@ use crate::jobs::create_payment::CreatePayment;
 use crate::jobs::create_refund::CreateRefund;
 use crate::jobs::create_setup::CreateSetup;
 use crate::jobs::create_subscription::CreateSubscription;
+use crate::jobs::poll_stripe::PollStripe;
 use crate::jobs::poll_swish::PollSwish;
 use crate::jobs::remove_payment_method::RemovePaymentMethod;
 use crate::jobs::sweep_stripe_events::SweepStripeEvents;
@@ -39,6 +40,7 @@ pub(crate) fn dispatch<'a>(
         JobKind::RemovePaymentMethod => three_phases::<RemovePaymentMethod>(context, txn, lease),
         JobKind::ChangeDispute => three_phases::<ChangeDispute>(context, txn, lease),
         JobKind::SweepStripeEvents => three_phases::<SweepStripeEvents>(context, txn, lease),
+        JobKind::PollStripe => three_phases::<PollStripe>(context, txn, lease),
         JobKind::PollSwish => three_phases::<PollSwish>(context, txn, lease),
         JobKind::ApplySwishCallback => three_phases::<ApplySwishCallback>(context, txn, lease),
         JobKind::ApplyStripeEvent => three_phases::<ApplyStripeEvent>(context, txn, lease),

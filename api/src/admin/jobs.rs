@@ -53,6 +53,7 @@ wire_enum! {
         ChangeDispute,
         ApplyStripeEvent,
         ApplySwishCallback,
+        PollStripe,
         PollSwish,
         SweepStripeEvents,
     }

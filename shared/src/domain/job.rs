@@ -50,6 +50,8 @@ names! {
         ApplyStripeEvent = "apply_stripe_event",
         /// Subject: a provider event. Reads what it is about at Swish.
         ApplySwishCallback = "apply_swish_callback",
+        /// Subject: a payment, a refund or a subscription at Stripe that waits. Reads it, now and then, until it does not.
+        PollStripe = "poll_stripe",
         /// Subject: a payment or a refund at Swish. Reads it until it has ended.
         PollSwish = "poll_swish",
         /// No subject. Reads the feed of Stripe's events for those that no webhook told. One only, which never ends.
@@ -79,9 +81,11 @@ impl JobKind {
             | Self::UpdateCustomer
             | Self::RemovePaymentMethod
             | Self::ChangeDispute => Lane::Payments,
-            Self::ApplyStripeEvent | Self::ApplySwishCallback | Self::PollSwish | Self::SweepStripeEvents => {
-                Lane::Webhooks
-            }
+            Self::ApplyStripeEvent
+            | Self::ApplySwishCallback
+            | Self::PollStripe
+            | Self::PollSwish
+            | Self::SweepStripeEvents => Lane::Webhooks,
         }
     }
 }

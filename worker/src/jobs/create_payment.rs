@@ -13,6 +13,7 @@ use shared::providers::stripe::{Answer, NewPayment};
 use shared::store::{Saved, payments};
 use uuid::Uuid;
 
+use super::poll_stripe;
 use crate::context::Context;
 use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
@@ -99,8 +100,14 @@ impl Creation for CreatePayment {
         payments::add_step(txn, before.id, &step).await?;
         let known = after.provider_payment_id.as_deref();
         known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
-        if (after.provider, &before.provider_payment_id) == (ProviderName::Swish, &None) && known.is_some() {
-            swish::poll_from_now_on(txn, after.id.0).await?;
+        if before.provider_payment_id.is_none() && known.is_some() {
+            match after.provider {
+                ProviderName::Swish => swish::poll_from_now_on(txn, after.id.0).await?,
+                ProviderName::Stripe if poll_stripe::payment_waits(after.status) => {
+                    poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+                }
+                ProviderName::Stripe => {}
+            }
         }
         Ok(vec![before.id.0])
     }

@@ -16,10 +16,11 @@ use shared::providers::swish::instruction;
 use shared::store::{Saved, payments, refunds};
 use uuid::Uuid;
 
+use super::poll_stripe;
 use crate::context::Context;
 use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
-use crate::swish::{self, poll_from_now_on};
+use crate::swish;
 
 pub struct CreateRefund;
 
@@ -105,8 +106,14 @@ impl Creation for CreateRefund {
         payments::add_step(txn, before.payment_id, &step).await?;
         let known = after.provider_refund_id.as_deref();
         known_from_now_on(txn, before.provider_refund_id.as_deref(), known).await?;
-        if (after.provider, &before.provider_refund_id) == (ProviderName::Swish, &None) && known.is_some() {
-            poll_from_now_on(txn, after.id.0).await?;
+        if before.provider_refund_id.is_none() && known.is_some() {
+            match after.provider {
+                ProviderName::Swish => swish::poll_from_now_on(txn, after.id.0).await?,
+                ProviderName::Stripe if poll_stripe::refund_waits(after.status) => {
+                    poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+                }
+                ProviderName::Stripe => {}
+            }
         }
         Ok(vec![before.id.0, before.payment_id.0])
     }

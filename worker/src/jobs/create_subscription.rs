@@ -13,6 +13,7 @@ use shared::providers::stripe::Answer;
 use shared::store::{Saved, subscriptions};
 use uuid::Uuid;
 
+use super::poll_stripe;
 use crate::context::Context;
 use crate::creation::{Creation, known_from_now_on};
 use crate::runner::JobError;
@@ -80,6 +81,10 @@ impl Creation for CreateSubscription {
         tracing::debug!(subscription.id = %before.id, detail, "subscription");
         let known = after.provider_subscription_id.as_deref();
         known_from_now_on(txn, before.provider_subscription_id.as_deref(), known).await?;
+        if before.provider_subscription_id.is_none() && known.is_some() && poll_stripe::subscription_waits(after.status)
+        {
+            poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+        }
         Ok(vec![before.id.0])
     }
 }

@@ -9,6 +9,7 @@ pub mod create_payment;
 pub mod create_refund;
 pub mod create_setup;
 pub mod create_subscription;
+pub mod poll_stripe;
 pub mod poll_swish;
 pub mod remove_payment_method;
 pub mod sweep_stripe_events;

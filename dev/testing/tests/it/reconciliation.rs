@@ -146,3 +146,39 @@ async fn what_is_old_and_done_is_forgotten_and_nothing_else() {
     assert_eq!(app.text("SELECT string_agg(coalesce(outcome, 'unread'), ' ') FROM provider_events").await, "unread");
     assert_eq!(app.count("SELECT count(*) FROM payments").await, 2);
 }
+
+#[tokio::test]
+async fn what_waits_for_long_is_asked_for() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    let id = app.create_payment(json!({})).await;
+    let quiet = app.create_payment(json!({})).await;
+    let paid = app.create_payment(json!({ "payment_method": "pm_card_pendingRefund" })).await;
+    app.settle().await;
+    let refund = json!({ "payment_id": paid, "amount": 4_000 });
+    let refund = app.call(Method::POST, "/api/refunds", "anna", Some(refund)).await.json()["id"].clone();
+    app.settle().await;
+    let refund = format!("/api/refunds/{}", refund.as_str().expect("an id"));
+    assert_eq!(app.call(Method::GET, &refund, "anna", None).await.json()["status"], "processing");
+    // From now on nobody tells anything, and there is no feed.
+    app.fault("*", "webhook:lose", 100);
+    app.confirm_in_browser(&app.payment(&id).await, "pm_card_visa").await;
+    app.simulator.world.advance(Duration::from_secs(3_700));
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["status"], "requires_action");
+    let waiting = "SELECT count(*) FROM jobs WHERE kind = 'poll_stripe' AND state = 'queued'";
+    assert_eq!(app.count(&format!("{waiting} AND run_at > now() + interval '50 minutes'")).await, 3);
+
+    app.execute("UPDATE jobs SET run_at = now() WHERE kind = 'poll_stripe'").await;
+    app.settle().await;
+    assert_eq!(app.payment(&id).await["status"], "succeeded", "{:?}", app.timeline(&id).await);
+    assert!(app.timeline(&id).await.iter().any(|step| step == "job succeeded Stripe: succeeded"));
+    assert_eq!(app.call(Method::GET, &refund, "anna", None).await.json()["status"], "succeeded");
+    assert_eq!(app.payment(&quiet).await["status"], "requires_action");
+    assert_eq!(app.count(waiting).await, 1, "only what still waits is asked for again");
+    // Who has not come in a month does not come any more.
+    app.execute("UPDATE jobs SET run_at = now(), created_at = now() - interval '31 days' WHERE kind = 'poll_stripe'")
+        .await;
+    app.settle().await;
+    assert_eq!(app.count(waiting).await, 0);
+}

@@ -127,7 +127,7 @@ pub(super) async fn rest(app: &TestApp) {
         app.poll().await;
         let open = "SELECT count(*) FROM refunds WHERE provider = 'swish' AND outcome_unknown_since IS NULL
                       AND status IN ('pending', 'processing')";
-        let unasked = "SELECT count(*) FROM jobs WHERE state = 'queued' AND kind <> 'poll_swish'";
+        let unasked = "SELECT count(*) FROM jobs WHERE state = 'queued' AND kind NOT LIKE 'poll_%'";
         (app.count(open).await + app.count(unasked).await == 0).then_some(())
     })
     .await;
