@@ -28,10 +28,12 @@ MUTATIONS = {
         )],
     ),
     "accepted_before_the_commit": (
-        "a request is accepted whether or not its commit is", [(
+        "a request is acknowledged a moment before its commit", [(
             "api/src/idempotency.rs",
             "        txn.commit().await?;\n        Ok(Kept",
-            "        let _ = txn.commit().await;\n        Ok(Kept",
+            "        tokio::spawn(async move {\n"
+            "            tokio::time::sleep(std::time::Duration::from_millis(300)).await;\n"
+            "            let _ = txn.commit().await;\n        });\n        Ok(Kept",
         )],
     ),
     "silence_is_failure": (

@@ -23,6 +23,7 @@ mod m20261125_000018_dead_letters;
 mod m20261125_000019_refusals_without_rows;
 mod m20261125_000020_traces;
 mod m20261125_000021_silences_and_retention;
+mod m20261125_000022_lanes_by_provider;
 
 pub struct Migrator;
 
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000019_refusals_without_rows::Migration),
             Box::new(m20261125_000020_traces::Migration),
             Box::new(m20261125_000021_silences_and_retention::Migration),
+            Box::new(m20261125_000022_lanes_by_provider::Migration),
         ]
     }
 }

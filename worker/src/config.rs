@@ -17,7 +17,7 @@ pub struct Config {
     #[command(flatten)]
     pub common: Common,
     /// The lanes to work on.
-    #[arg(long, env = "WORKER_LANES", value_delimiter = ',', default_values = ["payments", "webhooks"])]
+    #[arg(long, env = "WORKER_LANES", value_delimiter = ',', default_values = Lane::ALL.iter().map(|lane| lane.as_str()))]
     pub lanes: Vec<Lane>,
     /// How many jobs of each lane at a time.
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1_000))]

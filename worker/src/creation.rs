@@ -236,7 +236,7 @@ async fn record_object<C: Creation>(
     };
     let changed = C::apply(txn, subject, evidence, detail).await?;
     if (C::provider(subject), attempt_outcome) == (ProviderName::Swish, AttemptOutcome::Rejected) && attempt.tries > 1 {
-        jobs::enqueue_later(txn, JobKind::PollSwish, lease.subject_id, LAST_LOOK).await?;
+        jobs::enqueue_later(txn, JobKind::PollSwish, ProviderName::Swish, lease.subject_id, LAST_LOOK).await?;
     }
     attempts::close(txn, attempt.id, attempt_outcome, request_id.as_deref(), error.as_deref()).await?;
     Ok(Recorded { ending, changed })
@@ -274,7 +274,7 @@ async fn tell_what_changed(txn: &DatabaseTransaction, made_from: &Customer) -> R
     let now = customers::find_for_job(txn, made_from.id).await?.ok_or(JobError::SubjectGone)?;
     if now.updated_at != made_from.updated_at {
         // The relay rings.
-        let _ = jobs::enqueue(txn, JobKind::UpdateCustomer, now.id.0).await?;
+        let _ = jobs::enqueue(txn, JobKind::UpdateCustomer, ProviderName::Stripe, now.id.0).await?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use shared::domain::dispute::DisputeWish;
 use shared::domain::ids::{DisputeId, JobId};
 use shared::domain::job::JobKind;
 use shared::domain::operation::Operation;
+use shared::domain::payment::ProviderName;
 use shared::domain::text_rules::check_text;
 use shared::domain::timeline::{Actor, Step};
 use shared::store::{Saved, disputes, jobs, payments};
@@ -190,7 +191,7 @@ async fn change(
     let detail = format!("dispute {id}: {what} by {}", admin.id);
     let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail };
     payments::add_step(&*txn, before.payment_id, &step).await?;
-    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeDispute, id).await?;
+    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeDispute, ProviderName::Stripe, id).await?;
     let waiter = state.waiting.register(id, prefer::wait(prefer));
     let accepted = DisputeBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;

@@ -32,10 +32,12 @@ const RATE_MAX: u32 = 1_000;
 
 wire_enum! {
     Lane is Lanes {
-        /// Calls to providers that a user waits for.
-        Payments,
-        /// What providers tell us, and what we ask them in case they did not.
-        Webhooks,
+        /// Calls to Stripe that a user waits for.
+        StripePayments,
+        /// What Stripe tells us, and what we ask it in case it did not.
+        StripeWebhooks,
+        SwishPayments,
+        SwishWebhooks,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use poem::http::StatusCode;
 use shared::domain::job::JobKind;
+use shared::domain::payment::ProviderName;
 use shared::domain::saved_payment_method::{SavedPaymentMethod, SavedPaymentMethodStatus as Status};
 use shared::store::{Saved, jobs, saved_payment_methods};
 
@@ -33,7 +34,7 @@ pub(super) async fn remove_payment_method(
         return Err(Problem::invalid_status("payment method", "changing at this moment; try again"));
     }
     // Asked for twice, it is detached twice, which does no harm: the first job may be dead.
-    let job = jobs::enqueue(&*txn, JobKind::RemovePaymentMethod, after.row_id).await?;
+    let job = jobs::enqueue(&*txn, JobKind::RemovePaymentMethod, ProviderName::Stripe, after.row_id).await?;
     let waiter = state.waiting.register(after.row_id, wait);
     let accepted = PaymentMethodBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;

@@ -42,7 +42,7 @@ pub(super) async fn create_setup(
         updated_at: now,
     };
     setups::insert(&*txn, &setup).await?;
-    let job = jobs::enqueue(&*txn, JobKind::CreateSetup, setup.id.0).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateSetup, ProviderName::Stripe, setup.id.0).await?;
     let waiter = state.waiting.register(setup.id.0, wait);
     let id = setup.id;
     let location = format!("/api/customers/me/setup/{}", id);

@@ -4,6 +4,7 @@ use poem::http::StatusCode;
 use poem_openapi::types::MaybeUndefined;
 use shared::domain::customer::Customer;
 use shared::domain::job::JobKind;
+use shared::domain::payment::ProviderName;
 use shared::domain::text_rules::check_text;
 use shared::store::{Saved, customers, jobs};
 
@@ -34,7 +35,7 @@ pub(super) async fn update_my_customer(
     }
     let now = customers::find_for_job(&*txn, after.id).await?.unwrap_or(after);
     let job = match now.stripe_customer_id {
-        Some(_) => Some(jobs::enqueue(&*txn, JobKind::UpdateCustomer, now.id.0).await?),
+        Some(_) => Some(jobs::enqueue(&*txn, JobKind::UpdateCustomer, ProviderName::Stripe, now.id.0).await?),
         // The one that will be made is made from what is known then; who is making one at this moment looks again.
         None => None,
     };

@@ -41,7 +41,7 @@ pub(super) async fn change_payment(
     let cause = request_id().unwrap_or_default();
     let step = Step { actor: Actor::Api, cause, detail: detail(&after) };
     payments::add_step(&*txn, after.id, &step).await?;
-    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangePayment, after.id.0).await?;
+    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangePayment, after.provider, after.id.0).await?;
     let waiter = state.waiting.register(after.id.0, wait);
     let accepted = PaymentBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;

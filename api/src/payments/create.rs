@@ -44,7 +44,7 @@ pub(super) async fn create_payment(
     let step = Step { actor: Actor::Api, cause: request_id().unwrap_or_default(), detail: "accepted".to_owned() };
     payments::insert(&*txn, &payment).await?;
     payments::add_step(&*txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&*txn, JobKind::CreatePayment, payment.id.0).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreatePayment, payment.provider, payment.id.0).await?;
     // Registered before the worker can know: no change is missed.
     let waiter = state.waiting.register(payment.id.0, wait);
     let id = payment.id;

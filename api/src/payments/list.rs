@@ -53,6 +53,8 @@ fn metadata(request: &Request) -> Result<BTreeMap<String, String>, Problem> {
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let Some(rest) = name.strip_prefix("metadata") else { continue };
         let key = rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).filter(|key| !key.is_empty());
+        // No key of metadata has brackets.
+        let key = key.filter(|key| !key.contains(['[', ']']));
         let usable = |text: &str| !text.contains('\0') && text.chars().count() <= 500;
         match key {
             Some(key) if usable(key) && usable(&value) => pairs.insert(key.to_owned(), value.into_owned()),

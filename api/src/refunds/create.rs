@@ -45,7 +45,7 @@ pub(super) async fn create_refund(
         detail: format!("refund {} of {} requested", refund.id, refund.money.minor),
     };
     payments::add_step(&*txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&*txn, JobKind::CreateRefund, refund.id.0).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateRefund, refund.provider, refund.id.0).await?;
     let waiter = state.waiting.register(refund.id.0, wait);
     let id = refund.id;
     let location = format!("/api/refunds/{}", id);

@@ -9,6 +9,7 @@ use poem::http::StatusCode;
 use shared::domain::ids::{JobId, SubscriptionId};
 use shared::domain::job::JobKind;
 use shared::domain::operation::Operation;
+use shared::domain::payment::ProviderName;
 use shared::domain::subscription::Subscription;
 use shared::store::{Saved, jobs, subscriptions};
 use uuid::Uuid;
@@ -35,7 +36,7 @@ pub(super) async fn change_subscription(
     if subscriptions::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("subscription", "changing at this moment; try again"));
     }
-    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeSubscription, after.id.0).await?;
+    let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeSubscription, ProviderName::Stripe, after.id.0).await?;
     let waiter = state.waiting.register(after.id.0, wait);
     let accepted = SubscriptionBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
 use shared::domain::job::JobKind;
+use shared::domain::payment::ProviderName;
 use shared::domain::subscription::SubscriptionStatus;
 use shared::store::{customers, jobs, subscriptions};
 
@@ -37,7 +38,7 @@ pub(super) async fn create_subscription(
     let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
     let subscription = body.into_subscription(money, user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
     subscriptions::insert(&*txn, &subscription).await?;
-    let job = jobs::enqueue(&*txn, JobKind::CreateSubscription, subscription.id.0).await?;
+    let job = jobs::enqueue(&*txn, JobKind::CreateSubscription, ProviderName::Stripe, subscription.id.0).await?;
     let waiter = state.waiting.register(subscription.id.0, wait);
     let id = subscription.id;
     let location = format!("/api/subscriptions/{}", id);

@@ -9,12 +9,15 @@ use super::payment::ProviderName;
 use crate::trace::Trace;
 
 names! {
-    /// Lanes are separate queues, so that one cannot starve another and each is scaled alone.
+    /// Lanes are separate queues, so that one cannot starve another and each is scaled alone. Each provider has its own:
+    /// one that is slow takes no worker away from the other.
     Lane {
-        /// Calls to providers that a user waits for.
-        Payments = "payments",
-        /// What providers tell us, and what we ask them in case they did not.
-        Webhooks = "webhooks",
+        /// Calls to Stripe that a user waits for.
+        StripePayments = "stripe_payments",
+        /// What Stripe tells us, and what we ask it in case it did not.
+        StripeWebhooks = "stripe_webhooks",
+        SwishPayments = "swish_payments",
+        SwishWebhooks = "swish_webhooks",
     }
 }
 
@@ -22,7 +25,8 @@ impl std::str::FromStr for Lane {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::parse(text).ok_or_else(|| format!("`{text}` is not a lane (payments, webhooks)"))
+        let names = || Self::ALL.iter().map(|lane| lane.as_str()).collect::<Vec<_>>().join(", ");
+        Self::parse(text).ok_or_else(|| format!("`{text}` is not a lane ({})", names()))
     }
 }
 
@@ -69,8 +73,8 @@ impl JobKind {
         }
     }
 
-    #[must_use]
-    pub fn lane(self) -> Lane {
+    /// Whether it follows what a provider says, rather than what a user asks for.
+    fn is_news(self) -> bool {
         match self {
             Self::CreatePayment
             | Self::ChangePayment
@@ -80,12 +84,23 @@ impl JobKind {
             | Self::CreateSetup
             | Self::UpdateCustomer
             | Self::RemovePaymentMethod
-            | Self::ChangeDispute => Lane::Payments,
+            | Self::ChangeDispute => false,
             Self::ApplyStripeEvent
             | Self::ApplySwishCallback
             | Self::PollStripe
             | Self::PollSwish
-            | Self::SweepStripeEvents => Lane::Webhooks,
+            | Self::SweepStripeEvents => true,
+        }
+    }
+
+    /// The lane of such a job, at the provider that it calls.
+    #[must_use]
+    pub fn lane(self, provider: ProviderName) -> Lane {
+        match (provider, self.is_news()) {
+            (ProviderName::Stripe, false) => Lane::StripePayments,
+            (ProviderName::Stripe, true) => Lane::StripeWebhooks,
+            (ProviderName::Swish, false) => Lane::SwishPayments,
+            (ProviderName::Swish, true) => Lane::SwishWebhooks,
         }
     }
 }

@@ -20,7 +20,7 @@ pub async fn ensure_job(conn: &impl ConnectionTrait) -> Result<(), DbErr> {
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         [
             JobId::generate().0.into(),
-            kind.lane().as_str().into(),
+            kind.lane(ProviderName::Stripe).as_str().into(),
             kind.as_str().into(),
             Uuid::nil().into(),
             MAX_ATTEMPTS.into(),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{seconds, sql};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Lane, Lease, MAX_ATTEMPTS};
+use crate::domain::payment::ProviderName;
 use crate::entities::job;
 use crate::trace::Trace;
 
@@ -31,13 +32,18 @@ pub struct Enqueued {
     pub lane: Lane,
 }
 
-/// Adds a job, already counted as rung: the caller hands it to the ringer after the commit. If it dies before
+/// Adds a job that calls the provider, already counted as rung: the caller hands it to the ringer after the commit. If it dies before
 /// that, the relay rings after [`RING_TTL`].
 ///
 /// # Errors
 /// The database's own.
-pub async fn enqueue(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<Enqueued, DbErr> {
-    enqueue_as(conn, JobId::generate(), kind, subject_id).await
+pub async fn enqueue(
+    conn: &impl ConnectionTrait,
+    kind: JobKind,
+    provider: ProviderName,
+    subject_id: Uuid,
+) -> Result<Enqueued, DbErr> {
+    enqueue_as(conn, JobId::generate(), kind, provider, subject_id).await
 }
 
 /// The same, under an id that is known already: an operation's.
@@ -48,6 +54,7 @@ pub async fn enqueue_as(
     conn: &impl ConnectionTrait,
     id: JobId,
     kind: JobKind,
+    provider: ProviderName,
     subject_id: Uuid,
 ) -> Result<Enqueued, DbErr> {
     conn.execute_raw(sql(
@@ -56,7 +63,7 @@ pub async fn enqueue_as(
          VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
         [
             id.0.into(),
-            kind.lane().as_str().into(),
+            kind.lane(provider).as_str().into(),
             kind.as_str().into(),
             subject_id.into(),
             MAX_ATTEMPTS.into(),
@@ -65,7 +72,7 @@ pub async fn enqueue_as(
         ],
     ))
     .await?;
-    Ok(Enqueued { id, lane: kind.lane() })
+    Ok(Enqueued { id, lane: kind.lane(provider) })
 }
 
 /// Adds a job that is due after `delay`. The relay rings.
@@ -75,6 +82,7 @@ pub async fn enqueue_as(
 pub async fn enqueue_later(
     conn: &impl ConnectionTrait,
     kind: JobKind,
+    provider: ProviderName,
     subject_id: Uuid,
     delay: Duration,
 ) -> Result<(), DbErr> {
@@ -84,7 +92,7 @@ pub async fn enqueue_later(
          VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6), $7)",
         [
             JobId::generate().0.into(),
-            kind.lane().as_str().into(),
+            kind.lane(provider).as_str().into(),
             kind.as_str().into(),
             subject_id.into(),
             MAX_ATTEMPTS.into(),

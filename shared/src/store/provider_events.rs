@@ -45,7 +45,7 @@ pub async fn receive(
                 label.api_version.clone().into(),
                 body.to_vec().into(),
                 job_id.0.into(),
-                kind.lane().as_str().into(),
+                kind.lane(provider).as_str().into(),
                 kind.as_str().into(),
                 MAX_ATTEMPTS.into(),
                 seconds(RING_TTL),
@@ -53,7 +53,7 @@ pub async fn receive(
             ],
         ))
         .await?;
-    Ok((done.rows_affected() == 1).then_some(Enqueued { id: job_id, lane: kind.lane() }))
+    Ok((done.rows_affected() == 1).then_some(Enqueued { id: job_id, lane: kind.lane(provider) }))
 }
 
 /// Which of these events are here.
@@ -143,7 +143,7 @@ pub async fn lock_object(conn: &impl ConnectionTrait, object_id: &str) -> Result
 /// # Errors
 /// The database's own.
 pub async fn reopen(conn: &impl ConnectionTrait, object_id: &str) -> Result<u64, DbErr> {
-    enqueue_again(conn, "outcome = 'ignored' AND object_id = $5", object_id.into()).await
+    enqueue_again(conn, "outcome = 'ignored' AND object_id = $6", object_id.into()).await
 }
 
 /// Which events are listed or replayed. What is `None` does not matter.
@@ -179,7 +179,7 @@ pub async fn list(
 /// # Errors
 /// The database's own.
 pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<bool, DbErr> {
-    Ok(enqueue_again(conn, "id = $5", id.0.into()).await? == 1)
+    Ok(enqueue_again(conn, "id = $6", id.0.into()).await? == 1)
 }
 
 /// Has events applied again, oldest first, at most `limit`. Gives how many. The relay rings.
@@ -189,22 +189,24 @@ pub async fn replay(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<
 pub async fn replay_range(conn: &impl ConnectionTrait, filter: &EventFilter, limit: u64) -> Result<u64, DbErr> {
     let chosen = filtered(filter).order_by_asc(provider_event::Column::Id).limit(limit).all(conn).await?;
     let ids: Vec<Uuid> = chosen.iter().map(|event| event.id).collect();
-    enqueue_again(conn, "id = ANY($5)", ids.into()).await
+    enqueue_again(conn, "id = ANY($6)", ids.into()).await
 }
 
-/// Clears what became of the events that `condition` chooses by the value `$5`, and makes a job for each.
+/// Clears what became of the events that `condition` chooses by the value `$6`, and makes a job for each.
 async fn enqueue_again(conn: &impl ConnectionTrait, condition: &str, value: sea_orm::Value) -> Result<u64, DbErr> {
-    let [stripe, swish] = [ProviderName::Stripe, ProviderName::Swish].map(JobKind::for_event_of);
+    let job =
+        |provider| (JobKind::for_event_of(provider).lane(provider).as_str(), JobKind::for_event_of(provider).as_str());
+    let [stripe, swish] = [ProviderName::Stripe, ProviderName::Swish].map(job);
     let text = format!(
         "-- provider_events::enqueue_again
          WITH again AS (
              UPDATE provider_events SET outcome = NULL, detail = NULL, processed_at = NULL WHERE {condition}
              RETURNING id, provider)
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
-         SELECT gen_random_uuid(), $1, CASE again.provider WHEN 'swish' THEN $3 ELSE $2 END, again.id, $4 FROM again"
+         SELECT gen_random_uuid(), CASE again.provider WHEN 'swish' THEN $3 ELSE $1 END,
+                CASE again.provider WHEN 'swish' THEN $4 ELSE $2 END, again.id, $5 FROM again"
     );
-    let values =
-        [stripe.lane().as_str().into(), stripe.as_str().into(), swish.as_str().into(), MAX_ATTEMPTS.into(), value];
+    let values = [stripe.0.into(), stripe.1.into(), swish.0.into(), swish.1.into(), MAX_ATTEMPTS.into(), value];
     Ok(conn.execute_raw(sql(&text, values)).await?.rows_affected())
 }
 

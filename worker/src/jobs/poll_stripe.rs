@@ -50,7 +50,7 @@ pub enum Seen {
 /// # Errors
 /// The database's own.
 pub async fn poll_from_now_on(txn: &DatabaseTransaction, subject: Uuid) -> Result<(), DbErr> {
-    jobs::enqueue_later(txn, JobKind::PollStripe, subject, FIRST).await
+    jobs::enqueue_later(txn, JobKind::PollStripe, ProviderName::Stripe, subject, FIRST).await
 }
 
 #[must_use]

@@ -103,7 +103,7 @@ pub async fn create_refund(
 
 /// Has a request that was just made looked at until it has ended.
 pub async fn poll_from_now_on(txn: &DatabaseTransaction, subject: Uuid) -> Result<(), DbErr> {
-    jobs::enqueue_later(txn, JobKind::PollSwish, subject, FIRST_POLL).await
+    jobs::enqueue_later(txn, JobKind::PollSwish, ProviderName::Swish, subject, FIRST_POLL).await
 }
 
 fn waited(since: DateTime<Utc>) -> Duration {

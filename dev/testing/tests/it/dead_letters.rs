@@ -121,7 +121,7 @@ async fn many_are_redriven_at_a_rate() {
 async fn a_paused_queue_accepts_and_waits() {
     let app = TestApp::start().await;
     let pause = json!({ "reason": "Stripe asked us to" });
-    let paused = admin(&app, Method::POST, "/api/admin/queues/payments/pause", Some(pause.clone())).await;
+    let paused = admin(&app, Method::POST, "/api/admin/queues/stripe_payments/pause", Some(pause.clone())).await;
     assert_eq!(paused.status, StatusCode::OK, "{paused:?}");
     assert_eq!(paused.json()["data"][0]["paused_by"], "root");
     let id = app.create_payment(json!({})).await;
@@ -131,8 +131,12 @@ async fn a_paused_queue_accepts_and_waits() {
     assert_eq!(app.payment(&id).await["status"], "pending");
     assert_eq!(app.simulator.world.requests().len(), 0);
     let queues = admin(&app, Method::GET, "/api/admin/queues", None).await.json();
-    assert_eq!((&queues["data"][0]["lane"], &queues["data"][0]["ready"]), (&json!("payments"), &json!(1)), "{queues}");
-    admin(&app, Method::POST, "/api/admin/queues/payments/resume", Some(pause)).await;
+    assert_eq!(
+        (&queues["data"][0]["lane"], &queues["data"][0]["ready"]),
+        (&json!("stripe_payments"), &json!(1)),
+        "{queues}"
+    );
+    admin(&app, Method::POST, "/api/admin/queues/stripe_payments/resume", Some(pause)).await;
     app.settle().await;
     assert_eq!(app.payment(&id).await["status"], "requires_action");
     assert_eq!(app.count("SELECT count(*) FROM admin_actions").await, 2);

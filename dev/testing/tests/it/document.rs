@@ -210,7 +210,7 @@ async fn disputes_and_the_inbox(caller: &mut Caller<'_>) {
 async fn jobs_and_queues(caller: &mut Caller<'_>) {
     let none = json!({});
     for name in ["admin_list_queues", "admin_pause_queue", "admin_resume_queue"] {
-        caller.call(name, "payments", none.clone()).await;
+        caller.call(name, "stripe_payments", none.clone()).await;
     }
     caller.call("create_payment", "", none.clone()).await;
     caller.app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;

@@ -39,7 +39,7 @@ fn bodies() -> Vec<(String, &'static str, &'static str)> {
 }
 
 /// `(path, the detail of the 400)`
-const PARAMETERS: [(&str, &str); 22] = [
+const PARAMETERS: [(&str, &str); 23] = [
     ("/api/payments/abc", "id: must be a UUID"),
     ("/api/refunds/abc", "id: must be a UUID"),
     (
@@ -69,6 +69,7 @@ const PARAMETERS: [(&str, &str); 22] = [
     ("/api/payments?status=succeeded&status=failed", "status: is given twice"),
     ("/api/payments?metadata[a]=1&metadata[a]=2", "metadata[a]: is given twice"),
     ("/api/payments?metadata=1", "metadata: metadata is filtered by metadata[key]=value"),
+    ("/api/payments?metadata[a][b]=1", "metadata[a][b]: metadata is filtered by metadata[key]=value"),
     (
         "/api/disputes?payment=x",
         "payment: there is no such parameter; there are limit, starting_after, payment_id, status",

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use shared::domain::job::{JobKind, Lane};
+use shared::domain::payment::ProviderName;
 use shared::queue::Names;
 use shared::queue::doorbell::{Doorbell, WINDOW};
 use shared::queue::ringer::Ringer;
@@ -103,7 +104,7 @@ async fn more_jobs_than_the_window_wait_in_postgres_and_drain_without_a_pause() 
             SELECT gen_random_uuid(), 'stripe', 'evt_' || n, '{{\"object\":\"event\",\"type\":\"x\"}}'
             FROM generate_series(1, {rows}) n RETURNING id)
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
-         SELECT gen_random_uuid(), 'webhooks', 'apply_stripe_event', id, 30 FROM event"
+         SELECT gen_random_uuid(), 'stripe_webhooks', 'apply_stripe_event', id, 30 FROM event"
     ))
     .await;
     let worker = app.start_worker();
@@ -112,7 +113,7 @@ async fn more_jobs_than_the_window_wait_in_postgres_and_drain_without_a_pause() 
     })
     .await;
     let mut connection = redis(&app).await;
-    let queue = Names::new(&app.queue_prefix).queue(Lane::Webhooks);
+    let queue = Names::new(&app.queue_prefix).queue(Lane::StripeWebhooks);
     wait_until("all are done", async || {
         let waiting: usize =
             redis::cmd("LLEN").arg(format!("{queue}:active")).query_async(&mut connection).await.expect("a length");
@@ -135,24 +136,26 @@ async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
     let app = TestApp::start().await;
     let nowhere = Doorbell::new("redis://127.0.0.1:1", Names::new("nowhere"));
     let (ringer, ringing) = Ringer::start(app.db.clone(), nowhere);
-    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
-    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), []);
+    let job =
+        jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil()).await.expect("a job");
+    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), []);
     ringer.ring(job);
     drop(ringer);
     ringing.await.expect("the ringer");
-    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [job.id]);
-    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [], "rung is rung");
+    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [job.id]);
+    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [], "rung is rung");
 }
 
 #[tokio::test]
 async fn a_lease_is_exclusive_fenced_and_bounded() {
     let app = TestApp::start().await;
-    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
+    let job =
+        jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil()).await.expect("a job");
     let take = async |worker: &str| jobs::lease(&app.db, job.id, worker).await.expect("a query");
     let first = take("first").await.expect("a lease");
     assert!(take("second").await.is_none(), "it is held");
     app.pass_time().await;
-    assert_eq!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query"), [job.id]);
+    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [job.id]);
     let second = take("second").await.expect("the first went silent");
     let end = async |lease, ending| jobs::end(&app.db, lease, &ending).await.expect("a query");
     assert_eq!(end(&first, Ending::Done).await, Ended::LeaseLost);
@@ -172,7 +175,8 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
 #[tokio::test]
 async fn a_job_that_ends_worker_after_worker_is_put_aside() {
     let app = TestApp::start().await;
-    let job = jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job");
+    let job =
+        jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil()).await.expect("a job");
     let take = async || jobs::lease(&app.db, job.id, "one that dies of it").await.expect("a query");
     for _ in 0..3 {
         take().await.expect("a lease");
@@ -188,7 +192,7 @@ async fn a_job_that_ends_worker_after_worker_is_put_aside() {
         app.pass_time().await;
     }
     assert!(take().await.is_none(), "nobody takes it any more");
-    assert!(jobs::ring_due(&app.db, Lane::Payments, 10).await.expect("a query").is_empty());
+    assert!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query").is_empty());
     assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 1);
     assert_eq!(
         app.text("SELECT concat(state, ': ', last_error) FROM jobs").await,
@@ -201,7 +205,11 @@ async fn a_job_that_ends_worker_after_worker_is_put_aside() {
 #[tokio::test]
 async fn a_kind_from_a_newer_release_is_left_for_it() {
     let app = TestApp::start().await;
-    jobs::enqueue(&app.db, JobKind::CreatePayment, uuid::Uuid::nil()).await.expect("a job").id.to_string();
+    jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil())
+        .await
+        .expect("a job")
+        .id
+        .to_string();
     app.execute("UPDATE jobs SET kind = 'from_the_future'").await;
     app.run_jobs().await;
     assert_eq!(app.text("SELECT state FROM jobs").await, "queued");
@@ -271,4 +279,26 @@ async fn a_rolling_restart_of_the_api_refuses_no_request() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(api.ended_well(), Some(true));
+}
+
+#[tokio::test]
+async fn a_slow_provider_takes_no_worker_from_the_other() {
+    let app = TestApp::start().await;
+    let worker = app.start_worker();
+    let paid = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    app.wait_for_status(&paid, "succeeded").await;
+    app.swish.world.add_fault("payments.create", "delay_ms:1500", 1_000).expect("a fault");
+    // More than a worker does at a time.
+    for _ in 0..60 {
+        app.create_payment(json!({ "provider": "swish", "currency": "sek", "swish": {} })).await;
+    }
+    wait_until("Swish is slow", async || at_work(&app).await.then_some(())).await;
+    for _ in 0..5 {
+        let began = Instant::now();
+        let id = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+        app.wait_for_status(&id, "succeeded").await;
+        assert!(began.elapsed() < Duration::from_millis(1_400), "{:?}", began.elapsed());
+    }
+    assert!(app.count("SELECT count(*) FROM jobs WHERE lane = 'swish_payments' AND state <> 'done'").await > 0);
+    worker.stop().await;
 }

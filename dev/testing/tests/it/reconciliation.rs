@@ -138,7 +138,7 @@ async fn what_is_old_and_done_is_forgotten_and_nothing_else() {
     app.execute("UPDATE provider_events SET received_at = now() - interval '91 days'").await;
     app.execute("UPDATE provider_events SET outcome = NULL, processed_at = NULL WHERE id = (SELECT min(id::text)::uuid FROM provider_events)").await;
     app.execute("INSERT INTO jobs (id, lane, kind, subject_id, state, max_attempts, finished_at)
-        SELECT gen_random_uuid(), 'payments', 'create_payment', gen_random_uuid(), state, 30, now() - age FROM
+        SELECT gen_random_uuid(), 'stripe_payments', 'create_payment', gen_random_uuid(), state, 30, now() - age FROM
         (VALUES ('dead', interval '200 days'), ('done', interval '89 days'), ('discarded', interval '91 days')) AS jobs (state, age)").await;
     assert!(!worker::loops::reap::once(&app.db).await.expect("the database"));
     let left = "SELECT string_agg(state, ' ' ORDER BY state) FROM jobs";

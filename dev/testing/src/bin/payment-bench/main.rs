@@ -102,7 +102,7 @@ async fn backlog(jobs: usize, workers: usize) -> anyhow::Result<()> {
             SELECT gen_random_uuid(), 'stripe', 'evt_' || n, '{{\"object\":\"event\",\"type\":\"bench\"}}'
             FROM generate_series(1, {jobs}) n RETURNING id)
          INSERT INTO jobs (id, lane, kind, subject_id, max_attempts)
-         SELECT gen_random_uuid(), 'webhooks', 'apply_stripe_event', id, 30 FROM event"
+         SELECT gen_random_uuid(), 'stripe_webhooks', 'apply_stripe_event', id, 30 FROM event"
     ))
     .await;
     app.execute("ANALYZE jobs").await;
