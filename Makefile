@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract test-random test-faults test-mutations test-backlog lint openapi bench-pickup bench-waiters clean
+.PHONY: help setup build run demo test contract test-random test-faults test-mutations test-backlog lint openapi bench-pickup bench-outage bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ test-mutations: build ## Breaks each promise on purpose and sees whether make te
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
+
+bench-outage: build ## Takes Redis away while 200 payments a second arrive: what clients notice, and that none is lost
+	@exec $(STACK) with target/debug/payment-bench outage
 
 bench-waiters: build ## Measures a thousand requests that wait: memory, subscriptions, how soon they are answered
 	@exec $(STACK) with target/debug/payment-bench waiters

@@ -131,6 +131,7 @@ pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
         .nest("/docs", get(pages.docs))
         .nest("/reference", get(pages.reference))
         .at("/openapi.json", get(pages.document))
+        .at("/errors", get(pages.errors))
         .nest("/", service)
         .data(state.clone());
     let routes = edges::Edges::new(routes, operations::Operations::of::<Apis>())

@@ -1,4 +1,5 @@
-//! The document for people: Swagger UI to try it (`/docs`), Redoc to read it (`/reference`), and the text itself.
+//! The document for people: Swagger UI to try it (`/docs`), Redoc to read it (`/reference`), and the text itself; and what the
+//! `type` of a problem leads to (`/errors`).
 //!
 //! Both pages have all of their code in them. Their policy lets the browser load nothing from elsewhere.
 
@@ -9,6 +10,7 @@ use poem::{Endpoint, IntoResponse as _, Response};
 use poem_openapi::OpenApiService;
 
 use crate::compression::{gzip, takes_gzip};
+use crate::document::codes::CODES;
 use crate::{Apis, document};
 
 /// Scripts and styles are in the page; `connect-src` is what "Try it out" calls, `blob:` Redoc's search.
@@ -20,6 +22,7 @@ pub(crate) struct Pages {
     pub(crate) docs: Text,
     pub(crate) reference: Text,
     pub(crate) document: Text,
+    pub(crate) errors: Text,
 }
 
 impl Pages {
@@ -34,8 +37,31 @@ impl Pages {
             docs: Text::new("text/html; charset=utf-8", docs),
             reference: Text::new("text/html; charset=utf-8", without_links(&reference)),
             document: Text::new("application/json", document),
+            errors: Text::new("text/html; charset=utf-8", errors()),
         }
     }
+}
+
+/// Every code of an error, each where the `type` of a problem points.
+fn errors() -> String {
+    let rows: Vec<String> = CODES
+        .iter()
+        .map(|(code, status, meaning)| {
+            let meaning: String = meaning
+                .split('`')
+                .enumerate()
+                .map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() })
+                .collect();
+            format!("<tr id=\"{code}\"><td><code>{code}</code></td><td>{status}</td><td>{meaning}</td></tr>")
+        })
+        .collect();
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Errors</title>\
+         <style>body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto }} td {{ padding: .3em 1em .3em 0; vertical-align: top }} \
+         tr:target {{ background: #ff9 }}</style><h1>Errors</h1><p>A program branches on <code>code</code>. \
+         See the <a href=\"/reference\">reference</a>.</p><table>{}</table></html>\n",
+        rows.join("\n")
+    )
 }
 
 /// Redoc's page asks Google for fonts; it reads as well without.

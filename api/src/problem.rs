@@ -15,7 +15,7 @@ use shared::domain::operation::NotPossible;
 #[derive(Debug, Clone, Object)]
 #[oai(skip_serializing_if_is_none)]
 pub struct Problem {
-    /// Names the kind of problem, as a URI reference: `#` and the code.
+    /// Names the kind of problem and leads to what is said of it: `/errors#` and the code.
     pub r#type: String,
     /// The status in words.
     pub title: String,
@@ -44,7 +44,7 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            r#type: format!("#{code}"),
+            r#type: format!("/errors#{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),

@@ -52,7 +52,11 @@ async fn every_fault_of_a_capture_ends_in_one_capture() {
             assert_eq!(paid["status"], "succeeded", "{mode} {webhooks}: {:?}", app.timeline(&id).await);
             assert_eq!(paid["last_operation"]["status"], "succeeded", "{mode} {webhooks}: {paid}");
             assert_eq!(app.charges(&id), 1);
-            assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await, 0, "{mode} {webhooks}");
+            assert_eq!(
+                app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await,
+                0,
+                "{mode} {webhooks}"
+            );
         }
     }
 }

@@ -64,7 +64,11 @@ async fn cut_off<J: Job>(app: &TestApp, point: Point) {
     }
     app.pass_time().await;
     app.settle().await;
-    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await, 0, "{point:?}");
+    assert_eq!(
+        app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await,
+        0,
+        "{point:?}"
+    );
 }
 
 /// What money moved: its kind and how much.

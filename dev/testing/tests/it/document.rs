@@ -113,6 +113,14 @@ impl Caller<'_> {
         let answer = self.app.raw(method, &path, &headers, body.as_bytes().to_vec()).await;
         assert_eq!(answer.json()["code"], code, "{id}: {answer:?}");
         self.compare(id, answer.status, &answer.headers, &answer.json());
+        let (page, anchor) = answer.json()["type"]
+            .as_str()
+            .expect("a type")
+            .split_once('#')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .expect("a link");
+        let page = self.app.raw(Method::GET, &page, &[], Vec::new()).await;
+        assert!(page.text.contains(&format!("id=\"{anchor}\"")), "{anchor} is not on the page");
     }
 }
 

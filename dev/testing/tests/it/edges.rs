@@ -311,7 +311,7 @@ async fn a_request_is_followed_to_its_job() {
 #[tokio::test]
 async fn pages_say_what_they_take() {
     let app = TestApp::start().await;
-    for path in ["/docs", "/reference", "/openapi.json"] {
+    for path in ["/docs", "/reference", "/openapi.json", "/errors"] {
         let answer = app.raw(Method::POST, path, &[], Vec::new()).await;
         assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD"), "{path}");
     }

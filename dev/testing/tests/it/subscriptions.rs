@@ -178,7 +178,11 @@ async fn every_fault_of_the_create_call_ends_in_one_subscription() {
             app.fault(operation, mode, 1);
             let id = subscribe(&app, json!({})).await;
             assert_eq!(read(&app, &id).await["status"], "incomplete", "{operation} {mode}");
-            assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await, 0, "{operation} {mode}");
+            assert_eq!(
+                app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await,
+                0,
+                "{operation} {mode}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Measurements. Run them by `make bench-pickup`, `make test-backlog` and `make bench-waiters`: they need the servers of the
+//! Measurements. Run them by `make bench-pickup`, `make test-backlog`, `make bench-outage` and `make bench-waiters`: they need the servers of the
 //! tests.
 
+mod outage;
 mod waiters;
 
 use std::time::{Duration, Instant};
@@ -32,6 +33,11 @@ enum Bench {
         #[arg(long, default_value_t = 2)]
         workers: usize,
     },
+    /// Takes Redis away while payments arrive; fails if one is refused or does not come to its end.
+    Outage {
+        #[arg(long, default_value_t = 200)]
+        per_second: u32,
+    },
     /// Opens requests that wait for one payment, and tells what they cost and how long after a change all are answered.
     Waiters {
         #[arg(long, default_value_t = 1_000)]
@@ -45,6 +51,7 @@ async fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::Pickup { jobs } => pickup(jobs).await,
         Bench::Backlog { jobs, workers } => backlog(jobs, workers).await,
+        Bench::Outage { per_second } => outage::run(per_second).await,
         Bench::Waiters { requests } => waiters::run(requests).await,
     }
 }
