@@ -35,6 +35,7 @@ where
         .allow_headers([
             header::AUTHORIZATION.as_str(),
             header::CONTENT_TYPE.as_str(),
+            header::IF_MATCH.as_str(),
             header::IF_NONE_MATCH.as_str(),
             "idempotency-key",
             "last-event-id",

@@ -2,7 +2,7 @@
 //!
 //! - [`payments`], [`refunds`], [`subscriptions`], [`customers`], [`disputes`], [`admin`], [`provider_webhooks`],
 //!   [`health`]: the operations.
-//! - [`accepted`], [`paging`], [`wire`]: what their answers have in common.
+//! - [`accepted`], [`etag`], [`paging`], [`wire`]: what their answers have in common.
 //! - [`idempotency`]: what is asked twice is done once.
 //! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
 //!   `edges`, `operations`: what is refused before an operation sees it. `compression`: how long answers are sent.
@@ -21,6 +21,7 @@ pub mod disputes;
 pub mod document;
 mod edges;
 pub mod envelope;
+pub mod etag;
 pub mod health;
 pub mod idempotency;
 pub mod json;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path};
 use poem_openapi::payload::Json;
+use shared::domain::customer::Customer;
 use shared::domain::ids::SetupId;
 use shared::store::{customers, saved_payment_methods, setups};
 use uuid::Uuid;
@@ -18,10 +19,16 @@ use crate::Tag;
 use crate::accepted::{Changed, Created};
 use crate::auth::User;
 use crate::body::JsonBody;
+use crate::etag::{Versioned, tag};
 use crate::prefer;
 use crate::problem::Problem;
 use crate::state::State;
 use dto::{CustomerBody, PaymentMethodBody, PaymentMethodList, SetupBody, UpdateCustomer};
+
+/// Every write moves the time.
+fn version(customer: &Customer) -> String {
+    tag(customer.updated_at.timestamp_micros())
+}
 
 pub struct CustomersApi {
     pub(crate) state: Arc<State>,
@@ -33,18 +40,26 @@ impl CustomersApi {
     ///
     /// The user of the token, as a customer: made at the first call, or by the first payment.
     #[oai(path = "/api/customers/me", method = "get", tag = "Tag::Customers", operation_id = "get_my_customer")]
-    async fn me(&self, user: User) -> Result<Json<CustomerBody>, Problem> {
+    async fn me(&self, user: User) -> Result<Versioned<CustomerBody>, Problem> {
         let customer =
             customers::ensure(&self.state.db, &user.0.id, user.0.email.as_deref(), user.0.name.as_deref()).await?;
-        Ok(Json(customer.into()))
+        let tag = version(&customer);
+        Ok(Versioned::Found(Json(customer.into()), tag))
     }
 
     /// Update my customer
     ///
     /// Written at once; the provider is told soon after. `metadata` is merged: null removes a key.
     #[oai(path = "/api/customers/me", method = "patch", tag = "Tag::Customers", operation_id = "update_my_customer")]
-    async fn update(&self, user: User, body: JsonBody<UpdateCustomer>) -> Result<Json<CustomerBody>, Problem> {
-        update::update_my_customer(&self.state, &user.0, body.0).await.map(Json)
+    async fn update(
+        &self,
+        user: User,
+        /// The `ETag` of what was read: then nothing is overwritten that was not read.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
+        body: JsonBody<UpdateCustomer>,
+    ) -> Result<Versioned<CustomerBody>, Problem> {
+        update::update_my_customer(&self.state, &user.0, if_match.0.as_deref(), body.0).await
     }
 
     /// Save a payment method

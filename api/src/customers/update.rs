@@ -1,6 +1,7 @@
 //! `PATCH /api/customers/me`: written at once, and a job tells the provider.
 
 use poem::http::StatusCode;
+use poem_openapi::payload::Json;
 use poem_openapi::types::MaybeUndefined;
 use shared::domain::customer::Customer;
 use shared::domain::job::JobKind;
@@ -9,7 +10,9 @@ use shared::domain::text_rules::check_text;
 use shared::store::{Saved, customers, jobs};
 
 use super::dto::{CustomerBody, UpdateCustomer};
+use super::version;
 use crate::auth::Claims;
+use crate::etag::{Versioned, check};
 use crate::idempotency::Write;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
@@ -19,16 +22,18 @@ use crate::wire::metadata_errors;
 pub(super) async fn update_my_customer(
     state: &State,
     user: &Claims,
+    if_match: Option<&str>,
     patch: UpdateCustomer,
-) -> Result<CustomerBody, Problem> {
+) -> Result<Versioned<CustomerBody>, Problem> {
     let txn = Write::begin(state, user).await?;
     let before = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    check(if_match, &version(&before))?;
     let after = patched(&before, patch).map_err(Problem::invalid)?;
     if after == before {
         // Nobody needs to be told. But it may have been made just now.
-        let before = CustomerBody::from(before);
+        let (tag, before) = (version(&before), CustomerBody::from(before));
         txn.commit(StatusCode::OK, None, &before).await?;
-        return Ok(before);
+        return Ok(Versioned::Found(Json(before), tag));
     }
     if customers::save(&*txn, &before, &after).await? == Saved::Stale {
         return Err(Problem::invalid_status("customer", "changing at this moment; try again"));
@@ -39,12 +44,12 @@ pub(super) async fn update_my_customer(
         // The one that will be made is made from what is known then; who is making one at this moment looks again.
         None => None,
     };
-    let now = CustomerBody::from(now);
+    let (tag, now) = (version(&now), CustomerBody::from(now));
     txn.commit(StatusCode::OK, None, &now).await?;
     if let Some(job) = job {
         state.ringer.ring(job);
     }
-    Ok(now)
+    Ok(Versioned::Found(Json(now), tag))
 }
 
 fn patched(before: &Customer, patch: UpdateCustomer) -> Result<Customer, Vec<FieldError>> {

@@ -30,6 +30,7 @@ pub const CODES: &[(&str, u16, &str)] = &[
     ("invalid_status", 409, "the thing is not in a status for this; read it again"),
     ("operation_in_progress", 409, "another operation on the thing is pending: wait for its `last_operation`"),
     ("idempotency_key_in_use", 409, "the first request with this key is still at work: try again"),
+    ("precondition_failed", 412, "the thing is another version than `If-Match` names: read it again"),
     ("body_too_large", 413, "`detail` says how much is taken"),
     ("unsupported_media_type", 415, "send `Content-Type: application/json`"),
     ("invalid_body", 422, "`errors` names the fields"),

@@ -9,7 +9,7 @@ use crate::auth::scope_of;
 const HEADERS: [(&str, &str, &str); 10] = [
     ("X-Request-Id", "The id of this request, as it stands in our logs. Yours, if you sent one.", "string"),
     ("Location", "Where it is.", "string"),
-    ("ETag", "Names this version of it: send it in `If-None-Match`.", "string"),
+    ("ETag", "Names this version of it: for `If-None-Match`, or `If-Match`.", "string"),
     ("Cache-Control", "`private, no-store`: what is in the answer is the payer's, and not to be kept.", "string"),
     ("Preference-Applied", "The preference that was honoured, for example `wait=10`.", "string"),
     (
@@ -24,12 +24,13 @@ const HEADERS: [(&str, &str, &str); 10] = [
 ];
 
 /// `(status, name in components, what it means)`.
-const ERRORS: [(u16, &str, &str); 11] = [
+const ERRORS: [(u16, &str, &str); 12] = [
     (400, "BadRequest", "The request cannot be read."),
     (401, "Unauthorized", "There is no token, or none that is good."),
     (403, "Forbidden", "The token is good, but not for this."),
     (404, "NotFound", "There is no such thing, or it belongs to somebody else."),
     (409, "Conflict", "The thing, or the key, is not in a state for this now."),
+    (412, "PreconditionFailed", "The thing has changed since it was read."),
     (413, "BodyTooLarge", "The body is too long."),
     (415, "UnsupportedMediaType", "The body is not sent as JSON."),
     (422, "Unprocessable", "The request can be read but not accepted. Sending it again does not help."),
@@ -88,6 +89,7 @@ fn can_answer(status: u16, path: &str, writes: bool, operation: &Value) -> bool 
         403 => with_token || path == "/api/webhooks/swish",
         404 => path.contains("{id}"),
         409 => writes || draws,
+        412 => operation["parameters"].as_array().is_some_and(|of| of.iter().any(|one| one["name"] == "If-Match")),
         413 => with_body,
         415 => with_body && with_token,
         422 => writes || draws,

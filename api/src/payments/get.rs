@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::dto::PaymentBody;
 use crate::auth::Claims;
+use crate::etag::{names, tag};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::waiting::wait_until;
@@ -45,7 +46,7 @@ pub(super) async fn get_payment(
     let waiter = state.waiting.register(id, wait.filter(|_| known.is_some()));
     let read = || payments::find(&state.db, &user.id, PaymentId(id));
     let payment = read().await?.ok_or_else(|| Problem::not_found("payment"))?;
-    if !known.is_some_and(|known| names(known, &payment)) {
+    if !known.is_some_and(|known| names(known, &etag(&payment))) {
         return Ok(found(payment));
     }
     if let Some(waiter) = waiter {
@@ -63,11 +64,5 @@ fn found(payment: Payment) -> PaymentResponse {
 }
 
 fn etag(payment: &Payment) -> String {
-    format!("\"{}\"", payment.version)
-}
-
-/// Whether one of the tags of an `If-None-Match` (RFC 9110) is the payment's. Weak ones are compared as strong ones.
-fn names(known: &str, payment: &Payment) -> bool {
-    let etag = etag(payment);
-    known.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+    tag(payment.version)
 }

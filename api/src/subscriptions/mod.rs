@@ -19,6 +19,7 @@ use crate::Tag;
 use crate::accepted::{Changed, Created};
 use crate::auth::User;
 use crate::body::JsonBody;
+use crate::etag::{Versioned, check, tag};
 use crate::paging::{default_limit, fetched};
 use crate::prefer;
 use crate::problem::Problem;
@@ -63,9 +64,11 @@ impl SubscriptionsApi {
         tag = "Tag::Subscriptions",
         operation_id = "get_subscription"
     )]
-    async fn get(&self, user: User, id: Path<Uuid>) -> Result<Json<SubscriptionBody>, Problem> {
+    async fn get(&self, user: User, id: Path<Uuid>) -> Result<Versioned<SubscriptionBody>, Problem> {
         let found = subscriptions::find(&self.state.db, &user.0.id, SubscriptionId(id.0)).await?;
-        found.map(|found| Json(found.into())).ok_or_else(|| Problem::not_found("subscription"))
+        let found = found.ok_or_else(|| Problem::not_found("subscription"))?;
+        let tag = tag(found.version);
+        Ok(Versioned::Found(Json(found.into()), tag))
     }
 
     /// List subscriptions
@@ -105,10 +108,14 @@ impl SubscriptionsApi {
         /// `wait=N`: hold the answer for up to N seconds, sixty at most (RFC 7240).
         #[oai(name = "Prefer")]
         prefer: Header<Option<String>>,
+        /// The `ETag` of what was read: then nothing is overwritten that was not read.
+        #[oai(name = "If-Match")]
+        if_match: Header<Option<String>>,
         body: JsonBody<UpdateSubscription>,
     ) -> Result<Changed<SubscriptionBody>, Problem> {
         let at = (id.0, prefer::wait(prefer.0.as_deref()));
         change::change_subscription(&self.state, &user.0, at, |subscription, now| {
+            check(if_match.0.as_deref(), &tag(subscription.version))?;
             let change = body.0.check(subscription).map_err(Problem::invalid)?;
             let requested = subscription.request_update(change, now);
             requested.map_err(|reason| Problem::not_possible("subscription", reason))

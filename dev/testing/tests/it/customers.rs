@@ -123,3 +123,40 @@ async fn metadata_that_were_removed_are_removed_at_stripe_and_what_others_put_th
     assert_eq!((&metadata["a"], &metadata["b"], &metadata["theirs"]), (&json!("3"), &Value::Null, &json!("x")));
     assert_eq!(app.count("SELECT count(*) FROM customers WHERE removed_metadata <> '{}'").await, 0);
 }
+
+#[tokio::test]
+async fn a_change_overwrites_nothing_that_was_not_read() {
+    let app = TestApp::start().await;
+    let body = json!({ "provider": "stripe", "amount": 9_900, "currency": "sek", "interval": "month", "product_name": "Coffee" });
+    let subscription = app.accepted(Method::POST, "/api/subscriptions", body).await["id"].clone();
+    app.settle().await;
+    let subscription = format!("/api/subscriptions/{}", subscription.as_str().expect("an id"));
+    for (path, change) in [
+        ("/api/customers/me", json!({ "name": "Anna B" })),
+        (subscription.as_str(), json!({ "metadata": { "plan": "more" } })),
+    ] {
+        let tag = app.call(Method::GET, path, "anna", None).await.header("etag").to_owned();
+        let patch = async |tag: &str| {
+            let headers = [
+                ("authorization", format!("Bearer {}", testing::token("anna"))),
+                ("content-type", "application/json".to_owned()),
+                ("if-match", tag.to_owned()),
+            ];
+            app.raw(Method::PATCH, path, &headers, change.to_string().into_bytes()).await
+        };
+        for other in ["\"0\"", "W/\"1\"", &format!("W/{tag}"), "x"] {
+            let refused = patch(other).await;
+            assert_eq!(
+                (refused.status, &refused.json()["code"]),
+                (StatusCode::PRECONDITION_FAILED, &json!("precondition_failed")),
+                "{path} {other}"
+            );
+        }
+        assert!(patch(&format!("\"0\", {tag}")).await.status.is_success(), "{path}");
+        app.settle().await;
+        assert_eq!(patch(&tag).await.status, StatusCode::PRECONDITION_FAILED, "{path}: it has changed");
+        assert_ne!(app.call(Method::GET, path, "anna", None).await.header("etag"), tag, "{path}");
+        assert!(patch("*").await.status.is_success(), "{path}");
+        app.settle().await;
+    }
+}
