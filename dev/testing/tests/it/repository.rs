@@ -125,3 +125,23 @@ fn files_stay_small() {
         }
     }
 }
+
+/// The release before runs while a migration is done, and for a while after it.
+#[test]
+fn migrations_take_nothing_away_before_a_release_has_stopped_using_it() {
+    // What a release may still use, or cannot write yet.
+    let narrowing = ["DROP TABLE", "DROP COLUMN", "RENAME COLUMN", "RENAME TO", "SET NOT NULL", " TYPE "];
+    let mut looked_at = 0;
+    for path in rust_files(&root().join("migration/src")) {
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let Some((up, _)) = text.split_once("    down: ") else { continue };
+        looked_at += 1;
+        // Whoever takes something away says so, and which release used it last.
+        if up.lines().any(|line| line.starts_with("//! Contracts: ")) {
+            continue;
+        }
+        let found: Vec<&str> = narrowing.into_iter().filter(|statement| up.contains(statement)).collect();
+        assert!(found.is_empty(), "{}: {found:?}: add first, take away a release later", path.display());
+    }
+    assert!(looked_at >= 22, "{looked_at}");
+}
