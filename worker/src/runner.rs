@@ -10,8 +10,10 @@
 //! the lease runs out and the next worker calls again under the same key. During the second commit, either it is
 //! whole, or the same again.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use shared::domain::evidence::IllegalTransition;
@@ -91,6 +93,8 @@ pub enum JobError {
     /// The row that the job is about is not there.
     #[error("its subject is gone")]
     SubjectGone,
+    #[error("the job panicked: {0}")]
+    Panicked(String),
     /// Another worker has the job now.
     #[error("the lease was lost")]
     LeaseLost,
@@ -135,7 +139,16 @@ async fn run_once(context: &Context, job_id: JobId) -> bool {
         job.attempts = lease.attempts,
         trace.id = trace.id()
     );
-    trace.scope(run_leased(context, txn, &lease)).instrument(span).await
+    let run = AssertUnwindSafe(trace.scope(run_leased(context, txn, &lease))).catch_unwind();
+    match run.instrument(span).await {
+        Ok(again) => again,
+        Err(panic) => {
+            let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            fail(context, &lease, &JobError::Panicked(said)).await;
+            false
+        }
+    }
 }
 
 /// Whether the job wants to go on at once.
@@ -262,6 +275,10 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
             let delay = retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30));
             Ending::Snooze { delay, error: Some(text) }
         }
+        JobError::Panicked(_) => {
+            tracing::error!(error = text, "the job will run again, though it should not have come to this");
+            Ending::Retry { delay: retry_delay(lease), error: text }
+        }
         JobError::Conflict(_) => {
             tracing::warn!(error = text, "the job will run again");
             Ending::Retry { delay: retry_delay(lease), error: text }
@@ -290,4 +307,11 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
 #[must_use]
 pub fn retry_delay(lease: &Lease) -> Duration {
     backoff(lease.attempts, rand::random())
+}
+
+/// A fifth more or less, so that what began together does not stay together.
+#[must_use]
+pub fn spread(pause: Duration) -> Duration {
+    let share: u32 = rand::random_range(80..=120);
+    pause.saturating_mul(share) / 100
 }

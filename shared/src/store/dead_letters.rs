@@ -109,6 +109,7 @@ pub async fn errors(conn: &impl ConnectionTrait, id: JobId) -> Result<Vec<JobErr
 }
 
 /// Has a job run again, with as many attempts as a new one: one that is dead, or at once one that waits. Whether it does.
+/// (There is another sweep by now, and only one may be.)
 ///
 /// # Errors
 /// The database's own.
@@ -118,7 +119,7 @@ pub async fn retry(conn: &impl ConnectionTrait, id: JobId) -> Result<bool, DbErr
             "-- dead_letters::retry
              UPDATE jobs SET state = 'queued', run_at = now(), finished_at = NULL, rung_until = NULL, silences = 0,
                     max_attempts = greatest(max_attempts, attempts + $2)
-             WHERE id = $1 AND state IN ('dead', 'queued')",
+             WHERE id = $1 AND (state = 'queued' OR (state = 'dead' AND kind <> 'sweep_stripe_events'))",
             [id.0.into(), MAX_ATTEMPTS.into()],
         ))
         .await?;
@@ -155,7 +156,7 @@ pub async fn redrive(
         "-- dead_letters::redrive
          WITH chosen AS (
              SELECT id, (row_number() OVER (ORDER BY finished_at, id) - 1) / $5::bigint AS second
-             FROM jobs WHERE {FILTER} ORDER BY finished_at, id LIMIT $6)
+             FROM jobs WHERE {FILTER} AND kind <> 'sweep_stripe_events' ORDER BY finished_at, id LIMIT $6)
          UPDATE jobs SET state = 'queued', finished_at = NULL, rung_until = NULL, silences = 0,
                 run_at = now() + make_interval(secs => chosen.second),
                 max_attempts = greatest(max_attempts, attempts + $7)

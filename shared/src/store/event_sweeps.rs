@@ -65,23 +65,24 @@ pub async fn advance(
     .map(drop)
 }
 
-/// Has Stripe's feed read again from a time on, at once.
+/// Has Stripe's feed read again from a time on, at once; or from an earlier one, where it was not read up to there yet.
 ///
 /// # Errors
 /// The database's own.
 pub async fn restart(conn: &impl ConnectionTrait, from: DateTime<Utc>) -> Result<(), DbErr> {
-    conn.execute_raw(sql(
-        "-- event_sweeps::restart
-         INSERT INTO event_sweeps (provider, swept_until) VALUES ($1, $2)
-         ON CONFLICT (provider) DO UPDATE SET swept_until = excluded.swept_until",
-        [ProviderName::Stripe.as_str().into(), from.into()],
-    ))
-    .await?;
     ensure_job(conn).await?;
+    // The job first, as who runs it does.
     conn.execute_raw(sql(
         "-- event_sweeps::restart (the job)
          UPDATE jobs SET run_at = now() WHERE kind = $1 AND state = 'queued'",
         [JobKind::SweepStripeEvents.as_str().into()],
+    ))
+    .await?;
+    conn.execute_raw(sql(
+        "-- event_sweeps::restart
+         INSERT INTO event_sweeps AS known (provider, swept_until) VALUES ($1, $2)
+         ON CONFLICT (provider) DO UPDATE SET swept_until = least(known.swept_until, excluded.swept_until)",
+        [ProviderName::Stripe.as_str().into(), from.into()],
     ))
     .await
     .map(drop)

@@ -21,7 +21,8 @@ pub const RING_TTL: Duration = Duration::from_secs(10);
 pub const LEASE_TTL: Duration = Duration::from_secs(6);
 
 /// So many workers one after the other may go silent at work on a job, the first one aside; then it is dead: it may be what
-/// ends them.
+/// ends them. From the second on it is a suspect, and suspects are rung one at a time: who only was there when another job
+/// ended the worker gets to its end.
 pub const SILENCES_MAX: i32 = 4;
 
 /// A job that somebody has just made, to be rung once the transaction has committed.
@@ -225,6 +226,12 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
              WITH abandoned AS (
                  SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
                     AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts AND silences < $4
+                    AND (silences = 0 OR (
+                        id = (SELECT id FROM jobs WHERE state = 'running' AND silences > 0 AND leased_until < now()
+                                AND attempts < max_attempts AND silences < $4
+                                AND lane NOT IN (SELECT lane FROM paused_lanes)
+                              ORDER BY leased_until, id LIMIT 1)
+                        AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND silences > 0 AND leased_until >= now())))
                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED),
              due AS (
                  SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
@@ -293,41 +300,24 @@ pub async fn reap(conn: &impl ConnectionTrait, limit: u32) -> Result<u64, DbErr>
             "-- jobs::reap
              DELETE FROM jobs WHERE id IN (
                  SELECT id FROM jobs WHERE state IN ('done', 'discarded') AND finished_at < now() - interval '90 days'
-                 LIMIT $1 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY finished_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
             [i64::from(limit).into()],
         ))
         .await?;
     Ok(done.rows_affected())
 }
 
-/// What has become of what a job was to create.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Creation {
-    /// Somebody is at it, or will be.
-    UnderWay,
-    /// An administrator gave it up.
-    GivenUp,
-}
-
-/// How the creation of a subject stands. A dead one is begun again, under its key: somebody wants something of the subject.
+/// Whether an administrator has given up the job that was to create a subject.
 ///
 /// # Errors
 /// The database's own.
-pub async fn creation_of(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<Creation, DbErr> {
+pub async fn is_given_up(conn: &impl ConnectionTrait, kind: JobKind, subject_id: Uuid) -> Result<bool, DbErr> {
     let row = conn
         .query_one_raw(sql(
-            "-- jobs::creation_of
-             SELECT id, state FROM jobs WHERE subject_id = $1 AND kind = $2 ORDER BY created_at DESC LIMIT 1",
+            "-- jobs::is_given_up
+             SELECT FROM jobs WHERE subject_id = $1 AND kind = $2 AND state <> 'discarded'",
             [subject_id.into(), kind.as_str().into()],
         ))
         .await?;
-    let Some(row) = row else { return Ok(Creation::GivenUp) };
-    match row.try_get::<String>("", "state")?.as_str() {
-        "discarded" => return Ok(Creation::GivenUp),
-        "dead" => {
-            super::dead_letters::retry(conn, JobId(row.try_get("", "id")?)).await?;
-        }
-        _ => {}
-    }
-    Ok(Creation::UnderWay)
+    Ok(row.is_none())
 }

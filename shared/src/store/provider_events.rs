@@ -26,14 +26,24 @@ pub async fn receive(
     label: &EventLabel,
     body: &[u8],
 ) -> Result<Option<Enqueued>, DbErr> {
+    store(conn, provider, label, body, false).await
+}
+
+async fn store(
+    conn: &impl ConnectionTrait,
+    provider: ProviderName,
+    label: &EventLabel,
+    body: &[u8],
+    found_by_sweep: bool,
+) -> Result<Option<Enqueued>, DbErr> {
     let kind = JobKind::for_event_of(provider);
     let job_id = JobId::generate();
     let done = conn
         .execute_raw(sql(
             "-- provider_events::receive
              WITH event AS (
-                 INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body)
-                 VALUES ($1, $2, $3, $4, $5, $6)
+                 INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep)
+                 VALUES ($1, $2, $3, $4, $5, $6, $13)
                  ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
              INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
              SELECT $7, $8, $9, event.id, $10, now() + make_interval(secs => $11), $12 FROM event",
@@ -50,6 +60,7 @@ pub async fn receive(
                 MAX_ATTEMPTS.into(),
                 seconds(RING_TTL),
                 trace_parent(),
+                found_by_sweep.into(),
             ],
         ))
         .await?;
@@ -85,16 +96,7 @@ pub async fn receive_swept(
     label: &EventLabel,
     body: &[u8],
 ) -> Result<bool, DbErr> {
-    if receive(conn, provider, label, body).await?.is_none() {
-        return Ok(false);
-    }
-    conn.execute_raw(sql(
-        "-- provider_events::receive_swept
-         UPDATE provider_events SET found_by_sweep = true WHERE provider = $1 AND provider_event_id = $2",
-        [provider.as_str().into(), label.provider_event_id.as_str().into()],
-    ))
-    .await?;
-    Ok(true)
+    Ok(store(conn, provider, label, body, true).await?.is_some())
 }
 
 /// # Errors
@@ -241,7 +243,7 @@ pub async fn reap(conn: &impl ConnectionTrait, limit: u32) -> Result<u64, DbErr>
              DELETE FROM provider_events WHERE id IN (
                  SELECT id FROM provider_events
                  WHERE outcome IN ('applied', 'ignored') AND received_at < now() - interval '90 days'
-                 LIMIT $1 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY received_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
             [i64::from(limit).into()],
         ))
         .await?;

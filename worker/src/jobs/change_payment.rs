@@ -4,7 +4,7 @@
 
 use chrono::Utc;
 use sea_orm::DatabaseTransaction;
-use shared::domain::evidence::{Evidence, Failure};
+use shared::domain::evidence::Evidence;
 use shared::domain::ids::PaymentId;
 use shared::domain::job::{JobKind, Lease};
 use shared::domain::operation::Operation;
@@ -12,10 +12,9 @@ use shared::domain::payment::{Payment, PaymentStatus, PaymentWish, ProviderName,
 use shared::domain::timeline::{Actor, Step};
 use shared::domain::transitions::Transitions as _;
 use shared::store::attempts::{self, Attempt};
-use shared::store::jobs::{self, Creation};
-use shared::store::{Saved, payments};
+use shared::store::{Saved, jobs, payments};
 
-use crate::change::{Changed, Verdict, carry_out, patience};
+use crate::change::{Changed, Verdict, carry_out, not_made, patience};
 use crate::context::Context;
 use crate::runner::{Job, JobError, Preparation, Recorded};
 
@@ -45,15 +44,12 @@ impl Job for ChangePayment {
                 Ok(Preparation::Ready(Prepared { payment, provider_payment_id, operation, attempt }))
             }
             None if payment.status == PaymentStatus::Pending
-                && jobs::creation_of(txn, JobKind::CreatePayment, payment.id.0).await? == Creation::UnderWay =>
+                && !jobs::is_given_up(txn, JobKind::CreatePayment, payment.id.0).await? =>
             {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
-                // It was never made: there is nothing to cancel.
-                let code = "payment_not_made".to_owned();
-                let message = "The payment was refused, or given up, before it was made.".to_owned();
-                let failure = Failure { code, decline_code: None, message };
+                let failure = not_made("payment", payment.outcome_unknown_since.is_some());
                 let mut after = payment.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match payments::save(txn, &payment, &after).await? {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::Utc;
 use sea_orm::DatabaseTransaction;
-use shared::domain::evidence::{Evidence, Failure};
+use shared::domain::evidence::Evidence;
 use shared::domain::ids::SubscriptionId;
 use shared::domain::job::{JobKind, Lease};
 use shared::domain::operation::{Operation, OperationOutcome};
@@ -18,10 +18,9 @@ use shared::domain::transitions::Transitions as _;
 use shared::providers::ProviderError;
 use shared::providers::stripe::Answer;
 use shared::store::attempts::{self, Attempt};
-use shared::store::jobs::{self, Creation};
-use shared::store::{Saved, subscriptions};
+use shared::store::{Saved, jobs, subscriptions};
 
-use crate::change::{Changed, Verdict, carry_out, patience};
+use crate::change::{Changed, Verdict, carry_out, not_made, patience};
 use crate::context::Context;
 use crate::runner::{Job, JobError, Preparation, Recorded};
 
@@ -50,15 +49,12 @@ impl Job for ChangeSubscription {
                 Ok(Preparation::Ready(Prepared { subscription, provider_subscription_id, operation, attempt }))
             }
             None if subscription.status == SubscriptionStatus::Pending
-                && jobs::creation_of(txn, JobKind::CreateSubscription, subscription.id.0).await?
-                    == Creation::UnderWay =>
+                && !jobs::is_given_up(txn, JobKind::CreateSubscription, subscription.id.0).await? =>
             {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
-                let code = "subscription_not_made".to_owned();
-                let message = "The subscription was refused, or given up, before it was made.".to_owned();
-                let failure = Failure { code, decline_code: None, message };
+                let failure = not_made("subscription", subscription.outcome_unknown_since.is_some());
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match subscriptions::save(txn, &subscription, &after).await? {

@@ -20,13 +20,13 @@ use shared::store::{Saved, jobs, payments, refunds, subscriptions};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::runner::{Job, JobError, Preparation, Recorded};
+use crate::runner::{Job, JobError, Preparation, Recorded, spread};
 
 const NAME: &str = "poll_stripe";
 /// By then a webhook has told, and if it was lost, the feed.
 const FIRST: Duration = Duration::from_secs(3_600);
 const MOST: Duration = Duration::from_secs(24 * 3_600);
-/// Who has not paid by then does not come any more, and events are not kept for longer.
+/// Events are not kept for longer.
 const HORIZON: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 pub struct PollStripe;
@@ -87,6 +87,16 @@ impl Target {
     }
 }
 
+impl Target {
+    fn waits_for_a_payer(&self) -> bool {
+        match self {
+            Self::Payment(payment, _) => payment.status != PaymentStatus::Processing,
+            Self::Refund(..) => false,
+            Self::Subscription(..) => true,
+        }
+    }
+}
+
 impl Job for PollStripe {
     type Prepared = Target;
     type Outcome = Result<Seen, ProviderError>;
@@ -111,9 +121,16 @@ impl Job for PollStripe {
     ) -> Result<Recorded, JobError> {
         let age = Utc::now().signed_duration_since(lease.created_at).to_std().unwrap_or_default();
         // Asking spends nothing: this is the net under what was lost, and must not wear out.
-        let again = |error: Option<String>| match age > HORIZON {
-            true => Ending::Done,
-            false => Ending::Snooze { delay: (age / 3).clamp(FIRST, MOST), error },
+        let patient = target.waits_for_a_payer();
+        let again = |error: Option<String>| {
+            if age <= HORIZON {
+                Ending::Snooze { delay: spread((age / 3).clamp(FIRST, MOST)), error }
+            } else if patient && error.is_none() {
+                // Who has not come by now does not come any more.
+                Ending::Done
+            } else {
+                Ending::Dead { error: error.unwrap_or_else(|| "still open at Stripe".to_owned()) }
+            }
         };
         let changed = match outcome {
             Err(error) => return Ok(Recorded { ending: again(Some(error.chain())), changed: Vec::new() }),

@@ -12,7 +12,7 @@ use shared::providers::ProviderError;
 use shared::store::jobs::Ending;
 
 use crate::context::Context;
-use crate::runner::{Job, JobError, Preparation, Recorded};
+use crate::runner::{Job, JobError, Preparation, Recorded, spread};
 use crate::swish::reading::{Seen, Target};
 
 /// Swish ends a payment in some five minutes; what is open after this, a person must look at.
@@ -74,9 +74,7 @@ impl Job for PollSwish {
 
 /// The older, the longer; a fifth more or less, so that what began together does not stay together.
 fn pause(age: Duration) -> Duration {
-    let base = (age / 3).clamp(LEAST, MOST);
-    let share: u32 = rand::random_range(80..=120);
-    base.saturating_mul(share) / 100
+    spread((age / 3).clamp(LEAST, MOST))
 }
 
 #[cfg(test)]

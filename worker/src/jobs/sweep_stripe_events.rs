@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::DatabaseTransaction;
 use shared::domain::job::Lease;
 use shared::domain::payment::ProviderName;
-use shared::providers::ProviderError;
 use shared::providers::stripe::{Event, FedEvent};
+use shared::providers::{CallError, ProviderError};
 use shared::store::jobs::Ending;
 use shared::store::{event_sweeps, provider_events};
 
@@ -22,6 +22,12 @@ const PERIOD: Duration = Duration::from_secs(60);
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 /// What is read at once while there is much to catch up with.
 const STRETCH: TimeDelta = TimeDelta::hours(6);
+/// Pages of a hundred events that are read at once; where there are more, half of the time is read.
+const PAGES: usize = 50;
+/// What is read of the shortest time.
+const PAGES_MAX: usize = 500;
+/// No less is read at once; it must be longer than the overlap, or nothing would be read beyond it.
+const SHORTEST: TimeDelta = TimeDelta::minutes(6);
 /// A webhook that is younger than this may still be on its way.
 const MOMENT: TimeDelta = TimeDelta::seconds(30);
 
@@ -34,9 +40,15 @@ pub struct Prepared {
     to: Option<DateTime<Utc>>,
 }
 
+fn too_many() -> ProviderError {
+    let source = CallError::Unreadable("more events in a few minutes than can be read at once".to_owned());
+    ProviderError::Unknown { source, look_up: false }
+}
+
 impl Job for SweepStripeEvents {
     type Prepared = Prepared;
-    type Outcome = Result<Vec<FedEvent>, ProviderError>;
+    /// The events, and until when they were read; `None`: up to now.
+    type Outcome = Result<(Vec<FedEvent>, Option<DateTime<Utc>>), ProviderError>;
 
     async fn prepare(txn: &DatabaseTransaction, _: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let swept_until = event_sweeps::swept_until(txn, ProviderName::Stripe).await?;
@@ -46,7 +58,16 @@ impl Job for SweepStripeEvents {
     }
 
     async fn call(context: &Context, prepared: &Prepared) -> Self::Outcome {
-        context.stripe.list_events(prepared.from, prepared.to).await
+        let mut to = prepared.to;
+        loop {
+            let half = (to.unwrap_or_else(Utc::now) - prepared.from) / 2;
+            let pages = if half < SHORTEST { PAGES_MAX } else { PAGES };
+            match context.stripe.list_events(prepared.from, to, pages).await? {
+                Some(events) => return Ok((events, to)),
+                None if half < SHORTEST => return Err(too_many()),
+                None => to = Some(prepared.from + half),
+            }
+        }
     }
 
     async fn record(
@@ -55,8 +76,8 @@ impl Job for SweepStripeEvents {
         prepared: Prepared,
         outcome: Self::Outcome,
     ) -> Result<Recorded, JobError> {
-        let events = match outcome {
-            Ok(events) => events,
+        let (events, to) = match outcome {
+            Ok(read) => read,
             // It goes on asking: spending attempts would end it.
             Err(error) => {
                 let ending = Ending::Snooze { delay: PERIOD, error: Some(error.chain()) };
@@ -74,9 +95,9 @@ impl Job for SweepStripeEvents {
         if missed > 0 {
             tracing::warn!(missed, "events came by no webhook and were found in Stripe's feed");
         }
-        let until = prepared.to.unwrap_or(old_enough).max(prepared.swept_until);
+        let until = to.unwrap_or(old_enough).max(prepared.swept_until);
         event_sweeps::advance(txn, ProviderName::Stripe, prepared.swept_until, until).await?;
-        let delay = if prepared.to.is_some() { Duration::from_secs(1) } else { PERIOD };
+        let delay = if to.is_some() { Duration::from_secs(1) } else { PERIOD };
         Ok(Recorded { ending: Ending::Snooze { delay, error: None }, changed: Vec::new() })
     }
 }

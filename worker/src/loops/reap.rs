@@ -14,28 +14,28 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub async fn run(db: DatabaseConnection) {
     loop {
         tokio::time::sleep(PERIOD).await;
-        loop {
-            match tokio::time::timeout(ANSWER_MAX, once(&db)).await {
-                Ok(Ok(true)) => {}
-                Ok(Ok(false)) | Err(_) => break,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "what is old was not forgotten");
-                    break;
-                }
-            }
-        }
+        while once(&db).await {}
     }
 }
 
 /// A batch of each, so that none holds locks for long. Whether there is more.
-///
-/// # Errors
-/// The database's own.
-pub async fn once(db: &DatabaseConnection) -> Result<bool, DbErr> {
-    let reaped = [
-        idempotency_keys::reap(db, BATCH).await?,
-        jobs::reap(db, BATCH).await?,
-        provider_events::reap(db, BATCH).await?,
-    ];
-    Ok(reaped.contains(&u64::from(BATCH)))
+pub async fn once(db: &DatabaseConnection) -> bool {
+    let keys = reaped("idempotency keys", idempotency_keys::reap(db, BATCH)).await;
+    let jobs = reaped("jobs", jobs::reap(db, BATCH)).await;
+    let events = reaped("provider events", provider_events::reap(db, BATCH)).await;
+    [keys, jobs, events].contains(&u64::from(BATCH))
+}
+
+async fn reaped(what: &str, reap: impl Future<Output = Result<u64, DbErr>>) -> u64 {
+    match tokio::time::timeout(ANSWER_MAX, reap).await {
+        Ok(Ok(reaped)) => reaped,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, what, "what is old was not forgotten");
+            0
+        }
+        Err(_) => {
+            tracing::warn!(what, "what is old was not forgotten: Postgres did not answer");
+            0
+        }
+    }
 }

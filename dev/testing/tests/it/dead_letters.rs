@@ -70,33 +70,45 @@ async fn a_dead_job_is_discarded_once() {
 }
 
 #[tokio::test]
-async fn who_cancels_a_payment_whose_creation_is_dead_gets_an_end() {
+async fn a_cancellation_waits_for_what_a_person_decides_of_a_dead_creation() {
     let app = TestApp::start().await;
     let cancel = async |id: &str| {
-        let path = format!("/api/payments/{id}/cancel");
-        let answer = app.call(Method::POST, &path, "anna", Some(json!({}))).await;
+        let answer = app.call(Method::POST, &format!("/api/payments/{id}/cancel"), "anna", Some(json!({}))).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
-        app.settle().await;
-        let payment = app.payment(id).await;
-        (
-            payment["status"].clone(),
-            payment["last_operation"]["status"].clone(),
-            payment["last_operation"]["failure"]["code"].clone(),
-        )
     };
-    // The creation is begun again, under its key: it may have been made.
-    let (dead, _) = with_a_dead_job(&app).await;
-    assert_eq!(
-        cancel(&dead).await,
-        (json!("succeeded"), json!("failed"), json!("payment_intent_unexpected_state")),
-        "it was paid at once"
-    );
-    // One that was given up is never made.
-    let (given_up, job) = with_a_dead_job(&app).await;
-    let reason = Some(json!({ "reason": "the payer paid in cash" }));
-    admin(&app, Method::POST, &format!("/api/admin/jobs/{job}/discard"), reason).await;
-    assert_eq!(cancel(&given_up).await, (json!("pending"), json!("failed"), json!("payment_not_made")));
-    assert_eq!(app.charges(&given_up), 0);
+    let ended = async |id: &str| {
+        let payment = app.payment(id).await;
+        let operation = &payment["last_operation"];
+        json!([payment["status"], operation["status"], operation["failure"]["code"]])
+    };
+    let decide = async |job: &str, what: &str| {
+        let reason = Some(json!({ "reason": "looked into" }));
+        let done = admin(&app, Method::POST, &format!("/api/admin/jobs/{job}/{what}"), reason).await;
+        assert_eq!(done.status, StatusCode::OK, "{done:?}");
+        app.settle().await;
+    };
+    // Whether it was made is not known: nothing is sent again because of it, and nothing is said of it.
+    let (unknown, job) = with_a_dead_job(&app).await;
+    cancel(&unknown).await;
+    for _ in 0..3 {
+        app.run_jobs().await;
+        app.pass_time().await;
+    }
+    assert_eq!(ended(&unknown).await, json!(["pending", "pending", null]));
+    assert_eq!(app.text("SELECT state FROM jobs WHERE kind = 'create_payment'").await, "dead");
+    decide(&job, "retry").await;
+    assert_eq!(ended(&unknown).await, json!(["succeeded", "failed", "payment_intent_unexpected_state"]));
+    // Given up, it is over; what was never sent was certainly not made.
+    let (unknown, job) = with_a_dead_job(&app).await;
+    cancel(&unknown).await;
+    decide(&job, "discard").await;
+    assert_eq!(ended(&unknown).await, json!(["pending", "failed", "outcome_unknown"]));
+    let unsent = app.create_payment(json!({})).await;
+    app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;
+    let jobs = admin(&app, Method::GET, &format!("/api/admin/jobs?subject_id={unsent}"), None).await.json();
+    cancel(&unsent).await;
+    decide(jobs["data"][0]["id"].as_str().expect("a job"), "discard").await;
+    assert_eq!(ended(&unsent).await, json!(["pending", "failed", "payment_not_made"]));
 }
 
 #[tokio::test]

@@ -203,6 +203,49 @@ async fn a_job_that_ends_worker_after_worker_is_put_aside() {
 }
 
 #[tokio::test]
+async fn suspects_are_rung_one_at_a_time() {
+    let app = TestApp::start().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(
+            jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil())
+                .await
+                .expect("a job")
+                .id,
+        );
+    }
+    let take = async |id| jobs::lease(&app.db, id, "one that dies").await.expect("a query").expect("a lease");
+    let rung = async || jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query");
+    for _ in 0..2 {
+        for id in &ids {
+            take(*id).await;
+        }
+        app.pass_time().await;
+    }
+    // All have seen two workers die; which of them it was is found out.
+    let first = rung().await;
+    assert_eq!(first.len(), 1);
+    assert_eq!(rung().await, [], "nobody has taken it yet");
+    let lease = take(first[0]).await;
+    assert_eq!(rung().await, [], "it is at work");
+    assert_eq!(jobs::end(&app.db, &lease, &Ending::Done).await.expect("a query"), Ended::As("done"));
+    let second = rung().await;
+    assert!(second.len() == 1 && second != first);
+    take(second[0]).await;
+    app.execute("UPDATE jobs SET leased_until = now() - interval '1 s', rung_until = NULL WHERE state = 'running'")
+        .await;
+    assert_eq!(rung().await.len(), 1);
+    // Those who saw one worker die, or none, wait for nobody.
+    let other = jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil())
+        .await
+        .expect("a job")
+        .id;
+    take(other).await;
+    app.execute(&format!("UPDATE jobs SET leased_until = now() - interval '1 s' WHERE id = '{other}'")).await;
+    assert_eq!(rung().await, [other]);
+}
+
+#[tokio::test]
 async fn a_kind_from_a_newer_release_is_left_for_it() {
     let app = TestApp::start().await;
     jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil())

@@ -15,6 +15,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use super::News;
 use super::payment::add_step;
 use crate::creation::known_from_now_on;
+use crate::jobs::poll_stripe;
 use crate::runner::JobError;
 
 /// The invoice with the payments that it was to be paid with.
@@ -64,6 +65,9 @@ pub(super) async fn record(
         let detail = format!("{}: a charge of subscription {}", news.event_type, subscription.id);
         add_step(txn, news, payment.id, detail).await?;
         known_from_now_on(txn, None, payment.provider_payment_id.as_deref()).await?;
+        if poll_stripe::payment_waits(payment.status) {
+            poll_stripe::poll_from_now_on(txn, payment.id.0).await?;
+        }
         changed.push(payment.id.0);
     }
     Ok(Applied::Changed(changed))

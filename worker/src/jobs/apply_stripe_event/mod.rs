@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::creation::{known_from_now_on, retry};
+use crate::jobs::poll_stripe;
 use crate::runner::{Job, JobError, Preparation, Recorded};
 
 pub struct ApplyStripeEvent;
@@ -253,6 +254,9 @@ async fn record_subscription(
     }
     let known = after.provider_subscription_id.as_deref();
     known_from_now_on(txn, before.provider_subscription_id.as_deref(), known).await?;
+    if before.provider_subscription_id.is_none() && poll_stripe::subscription_waits(after.status) {
+        poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+    }
     Ok(vec![before.id.0])
 }
 

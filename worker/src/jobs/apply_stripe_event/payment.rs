@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::News;
 use crate::creation::known_from_now_on;
+use crate::jobs::poll_stripe;
 use crate::runner::JobError;
 
 pub(super) async fn record(
@@ -29,6 +30,9 @@ pub(super) async fn record(
     add_step(txn, news, after.id, news.event_type.to_owned()).await?;
     let known = after.provider_payment_id.as_deref();
     known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
+    if before.provider_payment_id.is_none() && poll_stripe::payment_waits(after.status) {
+        poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+    }
     Ok(if changed { vec![before.id.0] } else { Vec::new() })
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::payment::add_step;
 use super::{News, Target, named};
+use crate::jobs::poll_stripe;
 use crate::runner::JobError;
 
 pub(super) async fn find(
@@ -49,12 +50,18 @@ pub(super) async fn record(
             if refunds::save(txn, &before, &after).await.map_err(conflict)? == Saved::Stale {
                 return Err(JobError::Stale);
             }
+            if before.provider_refund_id.is_none() && poll_stripe::refund_waits(after.status) {
+                poll_stripe::poll_from_now_on(txn, after.id.0).await?;
+            }
             before.id
         }
         None => {
             let found = found(payment, seen)?;
             if !refunds::insert_found(txn, &found).await.map_err(conflict)? {
                 return Err(JobError::Stale);
+            }
+            if poll_stripe::refund_waits(found.status) {
+                poll_stripe::poll_from_now_on(txn, found.id.0).await?;
             }
             found.id
         }
