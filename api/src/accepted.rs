@@ -44,55 +44,92 @@ pub enum Changed<T: ToJSON + Send> {
         #[oai(header = "Preference-Applied")]
         String,
     ),
-    /// It is stored and will be carried out: `last_operation` says how far it is.
+    /// It is stored and will be carried out: read it again, or wait. `last_operation`, where there is one, says how far it is.
     #[oai(status = 202)]
     Accepted(Json<T>),
 }
 
 impl<T: ToJSON + Send> Created<T> {
-    /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
+    /// As it is once it has moved, by what `read` gives, as long as that is waited for; else as it is then.
     pub async fn once<S: Into<T>, F>(
         kept: Kept,
         waiter: Option<Waiter<'_>>,
         accepted: T,
         location: String,
-        moved: impl Fn() -> F,
+        (read, moved): (impl Fn() -> F, impl Fn(&S) -> bool),
     ) -> Self
     where
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
-        if let Some((moved, applied)) = waited(waiter, moved).await {
-            let moved = moved.into();
-            if kept.overtaken(StatusCode::CREATED, Some(&location), &moved).await {
-                return Self::Done(Json(moved), location, applied);
+        match waited(waiter, read, moved).await {
+            Waited::Moved(now, applied) => {
+                let now = now.into();
+                if kept.overtaken(StatusCode::CREATED, Some(&location), &now).await {
+                    return Self::Done(Json(now), location, applied);
+                }
             }
+            Waited::InVain(now) => {
+                let now = now.into();
+                if kept.overtaken(StatusCode::ACCEPTED, Some(&location), &now).await {
+                    return Self::Accepted(Json(now), location);
+                }
+            }
+            Waited::Not => {}
         }
         Self::Accepted(Json(accepted), location)
     }
 }
 
 impl<T: ToJSON + Send> Changed<T> {
-    /// With what `moved` gives once it gives something, as long as that is waited for; else as it was accepted.
-    pub async fn once<S: Into<T>, F>(kept: Kept, waiter: Option<Waiter<'_>>, accepted: T, moved: impl Fn() -> F) -> Self
+    /// As it is once it has moved, by what `read` gives, as long as that is waited for; else as it is then.
+    pub async fn once<S: Into<T>, F>(
+        kept: Kept,
+        waiter: Option<Waiter<'_>>,
+        accepted: T,
+        (read, moved): (impl Fn() -> F, impl Fn(&S) -> bool),
+    ) -> Self
     where
         F: Future<Output = Result<Option<S>, DbErr>>,
     {
-        if let Some((moved, applied)) = waited(waiter, moved).await {
-            let moved = moved.into();
-            if kept.overtaken(StatusCode::OK, None, &moved).await {
-                return Self::Done(Json(moved), applied);
+        match waited(waiter, read, moved).await {
+            Waited::Moved(now, applied) => {
+                let now = now.into();
+                if kept.overtaken(StatusCode::OK, None, &now).await {
+                    return Self::Done(Json(now), applied);
+                }
             }
+            Waited::InVain(now) => {
+                let now = now.into();
+                if kept.overtaken(StatusCode::ACCEPTED, None, &now).await {
+                    return Self::Accepted(Json(now));
+                }
+            }
+            Waited::Not => {}
         }
         Self::Accepted(Json(accepted))
     }
 }
 
-/// What came, and the preference as it was honoured.
-async fn waited<S, F>(waiter: Option<Waiter<'_>>, moved: impl Fn() -> F) -> Option<(S, String)>
+enum Waited<S> {
+    /// With the preference as it was honoured.
+    Moved(S, String),
+    /// The time is up: as it is now. What became known meanwhile must not be kept back.
+    InVain(S),
+    /// Nobody wanted to, or it cannot be read.
+    Not,
+}
+
+async fn waited<S, F>(waiter: Option<Waiter<'_>>, read: impl Fn() -> F, moved: impl Fn(&S) -> bool) -> Waited<S>
 where
     F: Future<Output = Result<Option<S>, DbErr>>,
 {
-    let waiter = waiter?;
+    let Some(waiter) = waiter else { return Waited::Not };
     let applied = format!("wait={}", waiter.wait.as_secs());
-    Some((wait_until(waiter, moved).await?, applied))
+    if let Some(now) = wait_until(waiter, async || Ok(read().await?.filter(&moved))).await {
+        return Waited::Moved(now, applied);
+    }
+    match read().await {
+        Ok(Some(now)) => Waited::InVain(now),
+        Ok(None) | Err(_) => Waited::Not,
+    }
 }

@@ -1,6 +1,6 @@
 //! Request bodies: JSON that names what is wrong with it, and raw bytes.
 
-use poem::http::StatusCode;
+use poem::http::{StatusCode, header};
 use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaRequest, MetaSchemaRef, Registry};
@@ -38,6 +38,14 @@ impl<T: Type + DeserializeOwned + 'static> ParsePayload for JsonBody<T> {
         let shape = Shape::of::<T>();
         if bytes.is_empty() && !shape.needs_something() {
             return Ok(Self(parse(&shape, b"{}")?));
+        }
+        if bytes.is_empty() && request.content_type().is_none() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "missing_body", "the request needs a JSON body").into());
+        }
+        let packed = request.header(header::CONTENT_ENCODING).filter(|how| !how.eq_ignore_ascii_case("identity"));
+        if let Some(how) = packed {
+            let detail = format!("the body must be sent as it is, not in {how}");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail).into());
         }
         if !is_json(request) {
             let detail = "the body must be sent with Content-Type: application/json";

@@ -42,8 +42,8 @@ pub struct Config {
     /// what a load balancer needs to notice.
     #[arg(long, env, default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub drain_ms: u64,
-    /// The largest body of a request, in bytes.
-    #[arg(long, env, default_value_t = 65_536)]
+    /// The largest body of a request, in bytes. Evidence of a dispute can be long.
+    #[arg(long, env, default_value_t = 262_144)]
     pub body_bytes_max: usize,
     /// The largest body of a webhook, in bytes. Stripe's events can be long.
     #[arg(long, env, default_value_t = 1_048_576)]

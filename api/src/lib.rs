@@ -85,6 +85,7 @@ pub(crate) type Apis = (
     admin::ProviderEventsApi,
     admin::AdminJobsApi,
     admin::AdminQueuesApi,
+    admin::AdminActionsApi,
     provider_webhooks::ProviderWebhooksApi,
     health::HealthApi,
 );
@@ -102,6 +103,7 @@ fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
             admin::ProviderEventsApi { state: state.clone() },
             admin::AdminJobsApi { state: state.clone() },
             admin::AdminQueuesApi { state: state.clone() },
+            admin::AdminActionsApi { state: state.clone() },
             provider_webhooks::ProviderWebhooksApi { state: state.clone() },
             health::HealthApi { state: state.clone() },
         ),

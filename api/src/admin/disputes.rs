@@ -9,7 +9,7 @@ use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use serde::Deserialize;
-use shared::domain::dispute::DisputeWish;
+use shared::domain::dispute::{Dispute, DisputeWish};
 use shared::domain::ids::{DisputeId, JobId};
 use shared::domain::job::JobKind;
 use shared::domain::operation::Operation;
@@ -32,7 +32,7 @@ use crate::problem::{FieldError, Problem};
 use crate::state::State;
 
 /// Stripe's fields for texts. Source: <https://docs.stripe.com/api/disputes/evidence_object>.
-const EVIDENCE: [&str; 18] = [
+pub(crate) const EVIDENCE: [&str; 18] = [
     "access_activity_log",
     "billing_address",
     "cancellation_policy_disclosure",
@@ -52,7 +52,7 @@ const EVIDENCE: [&str; 18] = [
     "shipping_tracking_number",
     "uncategorized_text",
 ];
-const EVIDENCE_CHARS_MAX: usize = 20_000;
+pub(crate) const EVIDENCE_CHARS_MAX: usize = 20_000;
 /// Of all texts together.
 const EVIDENCE_TOTAL_CHARS_MAX: usize = 150_000;
 
@@ -196,9 +196,7 @@ async fn change(
     let accepted = DisputeBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
-    let moved = || async {
-        let found = disputes::find_any(&state.db, DisputeId(id)).await?;
-        Ok(found.filter(|dispute| Operation::pending(dispute.last_operation.as_ref(), operation).is_none()))
-    };
-    Ok(Changed::once(kept, waiter, accepted, moved).await)
+    let read = || disputes::find_any(&state.db, DisputeId(id));
+    let moved = |dispute: &Dispute| Operation::pending(dispute.last_operation.as_ref(), operation).is_none();
+    Ok(Changed::once(kept, waiter, accepted, (read, moved)).await)
 }

@@ -39,9 +39,7 @@ pub(super) async fn remove_payment_method(
     let accepted = PaymentMethodBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
-    let moved = || async {
-        let found = saved_payment_methods::find(&state.db, &user.id, id).await?;
-        Ok(found.filter(|method| method.status == Status::Removed))
-    };
-    Ok(Changed::once(kept, waiter, accepted, moved).await)
+    let read = || saved_payment_methods::find(&state.db, &user.id, id);
+    let moved = |method: &SavedPaymentMethod| method.status == Status::Removed;
+    Ok(Changed::once(kept, waiter, accepted, (read, moved)).await)
 }

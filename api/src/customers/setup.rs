@@ -50,9 +50,7 @@ pub(super) async fn create_setup(
     let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let moved = || async {
-        let found = setups::find(&state.db, &user.id, id).await?;
-        Ok(found.filter(|setup| setup.status != SetupStatus::Pending))
-    };
-    Ok(Created::once(kept, waiter, accepted, location, moved).await)
+    let read = || setups::find(&state.db, &user.id, id);
+    let moved = |setup: &Setup| setup.status != SetupStatus::Pending;
+    Ok(Created::once(kept, waiter, accepted, location, (read, moved)).await)
 }

@@ -17,8 +17,12 @@ const HEADERS: [(&str, &str, &str); 10] = [
         "`true`: this is the answer that the first request with this `Idempotency-Key` got.",
         "string",
     ),
-    ("RateLimit", "How much is left, and in how many seconds there is more: `\"default\";r=99;t=1`.", "string"),
-    ("RateLimit-Policy", "How much is allowed: `\"default\";q=100;w=1`.", "string"),
+    (
+        "RateLimit",
+        "How much is left, and in how many seconds there is more: `\"write\";r=99;t=1`. Classes are `write`, `read`, and `anonymous` without a good token.",
+        "string",
+    ),
+    ("RateLimit-Policy", "How much is allowed in how many seconds: `\"write\";q=100;w=60`.", "string"),
     ("Retry-After", "In how many seconds to try again.", "integer"),
     ("WWW-Authenticate", "What is asked for: `Bearer`.", "string"),
 ];
@@ -39,7 +43,9 @@ const ERRORS: [(u16, &str, &str); 12] = [
     (503, "Unavailable", "Something that we need is away. Nothing was done: send it again."),
 ];
 
-const BEARER: &str = "A token of the organisation's auth service (JWT): whoever it names is the user. After `make run`, \
+const BEARER: &str = "A token of the organisation's auth service (JWT). Claims: `sub`, the user; `exp`; for administrators \
+                      `role` `admin` or `is_super_admin` true; for back ends `role` `service` and `scope`, one text with \
+                      spaces between; `email` and `name`, if they are to be the customer's. After `make run`, \
                       `.dev/stack.json` has one of a user (`token`) and one of an administrator (`admin_token`).";
 
 pub(super) fn complete(document: &mut Value) {
@@ -47,6 +53,9 @@ pub(super) fn complete(document: &mut Value) {
         let writes = method != "get" && path.starts_with("/api/") && !path.starts_with("/api/webhooks/");
         if operation.get("security").is_some() {
             needs(path, method, operation);
+            if !path.starts_with("/api/admin/") {
+                push_parameter(operation, json!({ "$ref": "#/components/parameters/OnBehalfOf" }));
+            }
         }
         parameters(path, writes, operation);
         answers(writes, operation);
@@ -62,7 +71,7 @@ pub(super) fn complete(document: &mut Value) {
     });
     let components = &mut document["components"];
     components["securitySchemes"]["bearer"]["description"] = json!(BEARER);
-    components["parameters"] = json!({ "IdempotencyKey": idempotency_key() });
+    components["parameters"] = json!({ "IdempotencyKey": idempotency_key(), "OnBehalfOf": on_behalf_of() });
     components["headers"] = HEADERS.iter().map(|(name, text, of)| ((*name).to_owned(), header(text, of))).collect();
     components["responses"] = ERRORS.iter().map(|error| (error.1.to_owned(), problem(*error))).collect();
 }
@@ -111,7 +120,10 @@ fn parameters(path: &str, writes: bool, operation: &mut Value) {
         if parameter["in"] == "path" && parameter.get("description").is_none() {
             let what = path.split("/{id}").next().and_then(|start| start.rsplit('/').next()).unwrap_or_default();
             let what = what.strip_suffix('s').unwrap_or(what).replace('-', " ");
-            parameter["description"] = json!(format!("The id of the {what}."));
+            let what = if parameter["name"] == "lane" { "lane" } else { &what };
+            let whose =
+                if what == "lane" { "The name of the lane.".to_owned() } else { format!("The id of the {what}.") };
+            parameter["description"] = json!(whose);
         }
     }
     if writes && !parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key") {
@@ -124,10 +136,28 @@ fn parameters(path: &str, writes: bool, operation: &mut Value) {
             "description": "Only those with these pairs, all of them: `metadata[order]=1042`.",
             "style": "deepObject",
             "explode": true,
+            "example": {},
             "schema": { "type": "object", "additionalProperties": { "type": "string" } },
         }));
     }
     operation["parameters"] = parameters.into();
+}
+
+fn push_parameter(operation: &mut Value, parameter: Value) {
+    let mut parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+    parameters.push(parameter);
+    operation["parameters"] = parameters.into();
+}
+
+fn on_behalf_of() -> Value {
+    json!({
+        "name": "On-Behalf-Of",
+        "in": "header",
+        "description": "The user that a back end acts for (its token has the role `service`): it must say. A user's token \
+                        needs none, and can name nobody else.",
+        "required": false,
+        "schema": { "type": "string", "minLength": 1, "maxLength": 255 },
+    })
 }
 
 fn idempotency_key() -> Value {
@@ -135,8 +165,8 @@ fn idempotency_key() -> Value {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "Makes it safe to send the request again: what is sent twice with the same key within 24 hours is \
-                        done once, and answered with the first answer (`Idempotent-Replayed: true`). A UUID will do; \
-                        take a new one for each thing that you want.",
+                        done once, and answered with the first answer (`Idempotent-Replayed: true`). It counts for one user, \
+                        method and path. A UUID will do; take a new one for each thing that you want.",
         "required": false,
         "schema": {
             "type": "string",
@@ -198,7 +228,13 @@ fn header(text: &str, of: &str) -> Value {
 
 fn problem((status, _, meaning): (u16, &str, &str)) -> Value {
     let mut headers = json!({ "X-Request-Id": reference("X-Request-Id") });
-    for (of, name) in [(401, "WWW-Authenticate"), (429, "Retry-After"), (503, "Retry-After")] {
+    for (of, name) in [
+        (401, "WWW-Authenticate"),
+        (429, "Retry-After"),
+        (429, "RateLimit"),
+        (429, "RateLimit-Policy"),
+        (503, "Retry-After"),
+    ] {
         if of == status {
             headers[name] = reference(name);
         }

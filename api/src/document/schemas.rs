@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{codes, each_operation, referred};
+use crate::admin::disputes::{EVIDENCE, EVIDENCE_CHARS_MAX};
 
 pub(super) fn complete(document: &mut Value) {
     let requests = requests(document);
@@ -24,6 +25,7 @@ pub(super) fn complete(document: &mut Value) {
     let schemas = &mut document["components"]["schemas"];
     schemas["Problem"]["properties"]["code"] = codes::schema();
     schemas["Problem"]["required"] = json!(["type", "title", "status", "code", "detail"]);
+    evidence(&mut schemas["SubmitEvidence"]["properties"]["evidence"]);
     schemas["NextAction"] = next_action();
     let action = &mut schemas["Payment"]["properties"]["next_action"];
     *action = nullable(json!({ "$ref": "#/components/schemas/NextAction", "description": action["description"] }));
@@ -116,6 +118,14 @@ fn limit_metadata(schema: &mut Value, is_patch: bool) {
     metadata["propertyNames"] = json!({ "type": "string", "pattern": "^[^\\[\\]]{1,40}$" });
     let text = if is_patch { json!(["string", "null"]) } else { json!("string") };
     metadata["additionalProperties"] = json!({ "type": text, "minLength": 1, "maxLength": 500 });
+}
+
+/// The texts that Stripe takes.
+fn evidence(schema: &mut Value) {
+    let text = json!({ "type": "string", "maxLength": EVIDENCE_CHARS_MAX });
+    let texts: Map<String, Value> = EVIDENCE.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+    schema["properties"] = texts.into();
+    schema["additionalProperties"] = json!(false);
 }
 
 /// The code passes on what the provider said; this is what of it a client can rely on.

@@ -46,11 +46,9 @@ pub(super) async fn change_payment(
     let accepted = PaymentBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
-    let moved = || async {
-        let found = payments::find(&state.db, &user.id, PaymentId(id)).await?;
-        Ok(found.filter(|payment| Operation::pending(payment.last_operation.as_ref(), operation).is_none()))
-    };
-    Ok(Changed::once(kept, waiter, accepted, moved).await)
+    let read = || payments::find(&state.db, &user.id, PaymentId(id));
+    let moved = |payment: &Payment| Operation::pending(payment.last_operation.as_ref(), operation).is_none();
+    Ok(Changed::once(kept, waiter, accepted, (read, moved)).await)
 }
 
 /// What the timeline says of it.

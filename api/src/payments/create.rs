@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use sea_orm::ConnectionTrait;
 use shared::domain::ids::UserId;
 use shared::domain::job::JobKind;
-use shared::domain::payment::PaymentStatus;
+use shared::domain::payment::{Payment, PaymentStatus};
 use shared::domain::saved_payment_method::SavedPaymentMethodStatus;
 use shared::domain::timeline::{Actor, Step};
 use shared::store::{customers, jobs, payments, saved_payment_methods};
@@ -53,11 +53,9 @@ pub(super) async fn create_payment(
     let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let moved = || async {
-        let found = payments::find(&state.db, &user.id, id).await?;
-        Ok(found.filter(|payment| payment.status != PaymentStatus::Pending))
-    };
-    Ok(Created::once(kept, waiter, accepted, location, moved).await)
+    let read = || payments::find(&state.db, &user.id, id);
+    let moved = |payment: &Payment| payment.status != PaymentStatus::Pending;
+    Ok(Created::once(kept, waiter, accepted, location, (read, moved)).await)
 }
 
 /// A payment method that is known to us must be the user's and still be saved.

@@ -66,8 +66,9 @@ pub struct CreatePayment {
     #[serde(default)]
     #[oai(default)]
     pub off_session: bool,
-    /// Where the payer comes back to from a bank's page (Stripe, with `payment_method`) or from the app (Swish).
-    #[oai(validator(max_length = 2048))]
+    /// Where the payer comes back to from a bank's page (Stripe, with `payment_method`) or from the app (Swish): a web page,
+    /// which may be a link that an app opens.
+    #[oai(validator(max_length = 2048, pattern = "^https?://"))]
     pub return_url: Option<String>,
     /// Only with the provider `swish`.
     pub swish: Option<CreateSwish>,

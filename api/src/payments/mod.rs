@@ -97,7 +97,7 @@ impl PaymentsApi {
     /// Watch a payment
     ///
     /// Server-sent events: the payment at once, and again each time that it has changed. A client that comes back sends the
-    /// last event's id as `Last-Event-ID`, as browsers do, and gets only what is newer. Changes in quick succession can be
+    /// last event's id as `Last-Event-ID` and gets only what is newer. Changes in quick succession can be
     /// one event: each has the payment as it is then. A comment every fifteen seconds keeps the connection alive.
     #[oai(path = "/api/payments/:id/events", method = "get", tag = "Tag::Payments", operation_id = "watch_payment")]
     async fn events(

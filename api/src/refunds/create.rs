@@ -53,11 +53,9 @@ pub(super) async fn create_refund(
     let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let moved = || async {
-        let found = refunds::find(&state.db, &user.id, id).await?;
-        Ok(found.filter(|refund| refund.status != RefundStatus::Pending))
-    };
-    Ok(Created::once(kept, waiter, accepted, location, moved).await)
+    let read = || refunds::find(&state.db, &user.id, id);
+    let moved = |refund: &Refund| refund.status != RefundStatus::Pending;
+    Ok(Created::once(kept, waiter, accepted, location, (read, moved)).await)
 }
 
 fn refund_of(payment: &Payment, body: CreateRefund) -> Result<Refund, Problem> {

@@ -41,9 +41,8 @@ pub(super) async fn change_subscription(
     let accepted = SubscriptionBody::from(after);
     let kept = txn.commit(StatusCode::ACCEPTED, None, &accepted).await?;
     state.ringer.ring(job);
-    let moved = || async {
-        let found = subscriptions::find(&state.db, &user.id, SubscriptionId(id)).await?;
-        Ok(found.filter(|subscription| Operation::pending(subscription.last_operation.as_ref(), operation).is_none()))
-    };
-    Ok(Changed::once(kept, waiter, accepted, moved).await)
+    let read = || subscriptions::find(&state.db, &user.id, SubscriptionId(id));
+    let moved =
+        |subscription: &Subscription| Operation::pending(subscription.last_operation.as_ref(), operation).is_none();
+    Ok(Changed::once(kept, waiter, accepted, (read, moved)).await)
 }

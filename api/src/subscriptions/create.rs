@@ -8,7 +8,7 @@ use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
 use shared::domain::job::JobKind;
 use shared::domain::payment::ProviderName;
-use shared::domain::subscription::SubscriptionStatus;
+use shared::domain::subscription::{Subscription, SubscriptionStatus};
 use shared::store::{customers, jobs, subscriptions};
 
 use super::dto::{CreateSubscription, SubscriptionBody};
@@ -46,9 +46,7 @@ pub(super) async fn create_subscription(
     let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
     state.ringer.ring(job);
 
-    let moved = || async {
-        let found = subscriptions::find(&state.db, &user.id, id).await?;
-        Ok(found.filter(|found| found.status != SubscriptionStatus::Pending))
-    };
-    Ok(Created::once(kept, waiter, accepted, location, moved).await)
+    let read = || subscriptions::find(&state.db, &user.id, id);
+    let moved = |found: &Subscription| found.status != SubscriptionStatus::Pending;
+    Ok(Created::once(kept, waiter, accepted, location, (read, moved)).await)
 }

@@ -245,9 +245,56 @@ pub async fn pause(conn: &impl ConnectionTrait, lane: Lane, by: Option<(&str, &s
              ON CONFLICT (lane) DO UPDATE SET paused_by = excluded.paused_by, reason = excluded.reason",
             [lane.as_str().into(), admin.into(), reason.into()],
         ),
-        None => sql("-- dead_letters::resume\n DELETE FROM paused_lanes WHERE lane = $1", [lane.as_str().into()]),
+        // What was rung in vain meanwhile is rung again at once.
+        None => sql(
+            "-- dead_letters::resume
+             WITH resumed AS (DELETE FROM paused_lanes WHERE lane = $1)
+             UPDATE jobs SET rung_until = NULL WHERE lane = $1 AND state = 'queued' AND run_at <= now()",
+            [lane.as_str().into()],
+        ),
     };
     conn.execute_raw(statement).await.map(drop)
+}
+
+/// What an administrator did.
+#[derive(Debug, Clone)]
+pub struct ActionRecord {
+    pub id: Uuid,
+    pub admin_id: String,
+    pub action: String,
+    /// What it was done to: the id of a job, the name of a lane, how many jobs, a time.
+    pub subject: String,
+    pub reason: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What administrators did, newest first, those made before `before`.
+///
+/// # Errors
+/// The database's own.
+pub async fn actions(
+    conn: &impl ConnectionTrait,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<ActionRecord>, DbErr> {
+    let rows = conn
+        .query_all_raw(sql(
+            "-- dead_letters::actions
+             SELECT * FROM admin_actions WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+            [before.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()],
+        ))
+        .await?;
+    let read = |row: &QueryResult| {
+        Ok(ActionRecord {
+            id: row.try_get("", "id")?,
+            admin_id: row.try_get("", "admin_id")?,
+            action: row.try_get("", "action")?,
+            subject: row.try_get("", "subject")?,
+            reason: row.try_get("", "reason")?,
+            created_at: row.try_get("", "created_at")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Writes down what an administrator did, and why.

@@ -151,5 +151,16 @@ async fn a_paused_queue_accepts_and_waits() {
     admin(&app, Method::POST, "/api/admin/queues/stripe_payments/resume", Some(pause)).await;
     app.settle().await;
     assert_eq!(app.payment(&id).await["status"], "requires_action");
-    assert_eq!(app.count("SELECT count(*) FROM admin_actions").await, 2);
+    let actions = admin(&app, Method::GET, "/api/admin/actions?limit=1", None).await.json();
+    assert_eq!(
+        (&actions["data"][0]["action"], &actions["has_more"]),
+        (&json!("resume_queue"), &json!(true)),
+        "{actions}"
+    );
+    let cursor = actions["next_cursor"].as_str().expect("a cursor");
+    let older = admin(&app, Method::GET, &format!("/api/admin/actions?starting_after={cursor}"), None).await.json();
+    assert_eq!(
+        (&older["data"][0]["reason"], older["data"].as_array().map(Vec::len)),
+        (&json!("Stripe asked us to"), Some(1))
+    );
 }

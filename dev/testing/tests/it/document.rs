@@ -228,7 +228,8 @@ async fn jobs_and_queues(caller: &mut Caller<'_>) {
     caller.call("admin_retry_job", &job, none.clone()).await;
     caller.app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;
     caller.call("admin_discard_job", &job, none.clone()).await;
-    caller.call("admin_redrive_jobs", "", none).await;
+    caller.call("admin_redrive_jobs", "", none.clone()).await;
+    caller.call("admin_list_actions", "", none).await;
 }
 
 /// The stream's example is an event like those that come.
