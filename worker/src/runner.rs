@@ -139,22 +139,13 @@ async fn run_once(context: &Context, job_id: JobId) -> bool {
         job.attempts = lease.attempts,
         trace.id = trace.id()
     );
-    let run = AssertUnwindSafe(trace.scope(run_leased(context, txn, &lease))).catch_unwind();
-    match run.instrument(span).await {
-        Ok(again) => again,
-        Err(panic) => {
-            let said = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-            let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            fail(context, &lease, &JobError::Panicked(said)).await;
-            false
-        }
-    }
+    trace.scope(run_leased(context, txn, &lease)).instrument(span).await
 }
 
 /// Whether the job wants to go on at once.
 async fn run_leased(context: &Context, txn: DatabaseTransaction, lease: &Lease) -> bool {
     let result = match JobKind::parse(&lease.kind) {
-        Some(kind) => registry::dispatch(context, txn, kind, lease).await,
+        Some(kind) => caught(registry::dispatch(context, txn, kind, lease)).await,
         None => {
             tracing::warn!("a kind this release does not know; left for a newer one");
             snooze(txn, lease, Duration::from_secs(30)).await.map(|()| false)
@@ -185,6 +176,14 @@ pub(crate) fn three_phases<'a, J: Job>(
             }
             None => Ok(false),
         }
+    })
+}
+
+/// A panic is an error of the job's, which is written to it and spends an attempt.
+async fn caught<T>(work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        Err(JobError::Panicked(said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()))
     })
 }
 
@@ -314,4 +313,21 @@ pub fn retry_delay(lease: &Lease) -> Duration {
 pub fn spread(pause: Duration) -> Duration {
     let share: u32 = rand::random_range(80..=120);
     pause.saturating_mul(share) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn missing(n: usize) -> Result<(), JobError> {
+        assert!(n < 7, "there is no {n}");
+        Err(JobError::SubjectGone)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_the_jobs() {
+        let panicked = caught(missing(7)).await;
+        assert!(matches!(&panicked, Err(JobError::Panicked(said)) if said == "there is no 7"), "{panicked:?}");
+        assert!(matches!(caught(missing(6)).await, Err(JobError::SubjectGone)));
+    }
 }
