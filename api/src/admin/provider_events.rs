@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::domain::ids::ProviderEventId;
 use shared::domain::provider_event::{EventOutcome as Domain, ProviderEvent};
-use shared::domain::text_rules::check_text;
 use shared::store::provider_events::{self, EventFilter};
 use shared::store::{dead_letters, event_sweeps};
 use uuid::Uuid;
@@ -29,7 +28,6 @@ use crate::wire::Provider;
 /// How many events one call replays.
 const REPLAY_MAX: u64 = 1_000;
 /// No provider's type is as long as this.
-const EVENT_TYPE_CHARS_MAX: usize = 255;
 const KEPT_BY_STRIPE: TimeDelta = TimeDelta::days(30);
 
 /// From when on Stripe's feed is read again.
@@ -132,9 +130,17 @@ pub struct ReplayEvents {
 }
 
 impl ReplayEvents {
-    /// Whether Postgres can look for such a type.
+    /// Whether there can be such a type: the pattern in the document.
     fn check(&self) -> Result<(), String> {
-        self.event_type.as_deref().map_or(Ok(()), |event_type| check_text(event_type, EVENT_TYPE_CHARS_MAX))
+        let good = |of: &str| {
+            (1..=255).contains(&of.len()) && of.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.".contains(&b))
+        };
+        match &self.event_type {
+            Some(event_type) if !good(event_type) => {
+                Err("must be letters, digits, `_` and `.`, 1 to 255 of them".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn filter(self) -> EventFilter {

@@ -90,4 +90,9 @@ async fn an_administrator_lists_reads_and_replays_events() {
     assert_eq!(app.count("SELECT count(*) FROM provider_events WHERE outcome IS NULL").await, 0);
     let everything = admin(&app, Method::POST, &format!("{path}/replay"), Some(json!({}))).await;
     assert_eq!(everything.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for bad in ["", "a b", "refund.\0created", &"x".repeat(256)] {
+        let answer = admin(&app, Method::POST, &format!("{path}/replay"), Some(json!({ "event_type": bad }))).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{bad:?}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], "/event_type");
+    }
 }
