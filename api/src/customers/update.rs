@@ -16,7 +16,7 @@ use crate::etag::{Versioned, check};
 use crate::idempotency::Write;
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
-use crate::subscriptions::merged;
+use crate::subscriptions::{merged, patch_errors};
 use crate::wire::metadata_errors;
 
 pub(super) async fn update_my_customer(
@@ -81,9 +81,11 @@ fn patched(before: &Customer, patch: UpdateCustomer) -> Result<Customer, Vec<Fie
             after.name = Some(name);
         }
     }
+    let unusable = patch_errors(&patch.metadata);
     if let Some(metadata) = merged(&before.metadata, patch.metadata) {
         errors.extend(metadata_errors(&metadata));
         after = after.with_metadata(metadata);
     }
+    errors.extend(unusable);
     if errors.is_empty() { Ok(after) } else { Err(errors) }
 }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use shared::domain::ids::{CustomerId, SubscriptionId, UserId};
 use shared::domain::money::Money;
 use shared::domain::subscription::{Interval as Every, Subscription, SubscriptionChange, SubscriptionStatus as Status};
-use shared::domain::text_rules::check_text;
+use shared::domain::text_rules::{METADATA_KEYS_MAX, check_text};
 use uuid::Uuid;
 
+use crate::body::escape;
 use crate::paging::page;
 use crate::payments::dto::is_payment_method_id;
 use crate::problem::FieldError;
@@ -173,13 +174,26 @@ impl UpdateSubscription {
             let detail = "nothing is to change".to_owned();
             return Err(vec![FieldError { pointer: String::new(), detail }]);
         }
+        let mut errors = patch_errors(&self.metadata);
         let metadata = merged(&subscription.metadata, self.metadata);
-        let errors = metadata.as_ref().map(metadata_errors).unwrap_or_default();
+        errors.extend(metadata.iter().flat_map(metadata_errors));
         if !errors.is_empty() {
             return Err(errors);
         }
         Ok(SubscriptionChange { cancel_at_period_end: self.cancel_at_period_end, amount: self.amount, metadata })
     }
+}
+
+/// What is wrong with the keys that a patch removes: those that it sets are looked at with all of the metadata.
+pub(crate) fn patch_errors(patch: &MaybeUndefined<HashMap<String, Option<String>>>) -> Vec<FieldError> {
+    let MaybeUndefined::Value(patch) = patch else { return Vec::new() };
+    let fault = |pointer: String, detail: &str| FieldError { pointer, detail: detail.to_owned() };
+    if patch.len() > METADATA_KEYS_MAX {
+        return vec![fault("/metadata".to_owned(), "has more keys than there can be")];
+    }
+    let no_key = |key: &str| !(1..=40).contains(&key.chars().count()) || key.contains(['[', ']']);
+    let removed = patch.iter().filter(|(key, value)| value.is_none() && no_key(key));
+    removed.map(|(key, _)| fault(format!("/metadata/{}", escape(key)), "cannot be a key")).collect()
 }
 
 /// All of the metadata, as a merge patch (RFC 7396) wants it. `None`: it stays.

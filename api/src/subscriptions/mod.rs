@@ -24,8 +24,8 @@ use crate::paging::{default_limit, fetched};
 use crate::prefer;
 use crate::problem::Problem;
 use crate::state::State;
-pub(crate) use dto::merged;
 use dto::{CreateSubscription, SubscriptionBody, SubscriptionList, SubscriptionStatus, UpdateSubscription};
+pub(crate) use dto::{merged, patch_errors};
 
 pub struct SubscriptionsApi {
     pub(crate) state: Arc<State>,

@@ -160,3 +160,21 @@ async fn a_change_overwrites_nothing_that_was_not_read() {
         app.settle().await;
     }
 }
+
+#[tokio::test]
+async fn a_patch_of_metadata_names_only_what_can_be_a_key() {
+    let app = TestApp::start().await;
+    let many: serde_json::Map<String, serde_json::Value> = (0..49).map(|n| (n.to_string(), json!(null))).collect();
+    for (metadata, pointer) in [
+        (json!({ "": null }), "/metadata/"),
+        (json!({ "a[b]": null }), "/metadata/a[b]"),
+        (json!({ "x".repeat(41): null }), format!("/metadata/{}", "x".repeat(41)).as_str()),
+        (json!(many), "/metadata"),
+    ] {
+        let answer = app.call(Method::PATCH, "/api/customers/me", "anna", Some(json!({ "metadata": metadata }))).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{metadata}: {answer:?}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+    }
+    let unknown = json!({ "metadata": { "never-there": null } });
+    assert_eq!(app.call(Method::PATCH, "/api/customers/me", "anna", Some(unknown)).await.status, StatusCode::OK);
+}
