@@ -19,7 +19,7 @@ run: build       ## Runs the whole service with a simulated Stripe. WORKERS=n PO
 demo:            ## Takes a payment through the running service and shows each step
 	@exec $(STACK) demo
 
-openapi: build   ## Renews what is generated: api/openapi.json, the state machines in ARCHITECTURE.md
+openapi: build   ## Renews what is generated: api/openapi.json, grafana/metrics.txt, the state machines in ARCHITECTURE.md
 	@UPDATE=1 cargo test -q -p payment-testing --test it repository::
 
 test: build      ## Runs all tests against a private Postgres and Redis

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use poem::http::header::{self, HeaderName};
 use poem::http::{HeaderValue, StatusCode};
 use poem::{Body, Endpoint, IntoResponse as _, PathPattern, Request, Response, Result};
+use shared::tally;
 use shared::trace::Trace;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -60,7 +61,7 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
         let trace = request.headers().get("traceparent").and_then(|value| Trace::parse(value.to_str().ok()?));
         let trace = trace.map_or_else(Trace::begin, Trace::follow);
         let span = tracing::info_span!("request", request.id = id, trace.id = trace.id());
-        let answer = trace.scope(CURRENT.scope(id.clone(), self.answer(request)));
+        let answer = trace.scope(tally::scope(CURRENT.scope(id.clone(), self.answer(request))));
         let (mut response, route) = answer.instrument(span.clone()).await;
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -159,7 +160,10 @@ impl<E> Envelope<E> {
         }
         match verdict {
             Verdict::Unknown => Ok(None),
-            Verdict::Allowed(standing) => Ok(Some(standing)),
+            Verdict::Allowed(standing) => {
+                self.state.metrics.rate_limiter("allowed");
+                Ok(Some(standing))
+            }
             Verdict::Refused(standing) => {
                 self.state.metrics.rate_limiter("refused");
                 Err(Box::new(standing.problem()))

@@ -17,6 +17,7 @@ use shared::domain::ids::UserId;
 use shared::store::idempotency_keys::{self, Claim, KeptAnswer, KeyedRequest};
 
 use crate::auth::Claims;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -87,6 +88,7 @@ fn replay(kept: KeptAnswer) -> Response {
 pub struct Write {
     txn: DatabaseTransaction,
     db: DatabaseConnection,
+    metrics: Arc<Metrics>,
     claimed: Option<(UserId, Arc<Keyed>)>,
 }
 
@@ -104,10 +106,11 @@ impl Write {
     pub async fn begin(state: &State, user: &Claims) -> Result<Self, Problem> {
         let txn = state.db.begin().await?;
         let keyed = CURRENT.try_with(Clone::clone).ok().flatten();
-        let Some(keyed) = keyed else { return Ok(Self { txn, db: state.db.clone(), claimed: None }) };
+        let (db, metrics) = (state.db.clone(), state.metrics.clone());
+        let Some(keyed) = keyed else { return Ok(Self { txn, db, metrics, claimed: None }) };
         let conflict = |status, code, detail: &str| Err(Problem::new(status, code, detail));
         match idempotency_keys::claim(&txn, &user.id, &keyed.request).await? {
-            Claim::Mine => Ok(Self { txn, db: state.db.clone(), claimed: Some((user.id.clone(), keyed)) }),
+            Claim::Mine => Ok(Self { txn, db, metrics, claimed: Some((user.id.clone(), keyed)) }),
             Claim::Answered(kept) => {
                 *keyed.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
                 conflict(StatusCode::CONFLICT, "idempotency_key_in_use", "the key has an answer already")
@@ -130,11 +133,12 @@ impl Write {
     /// # Errors
     /// The database's: then nothing happened.
     pub async fn commit(self, status: StatusCode, location: Option<&str>, body: &impl ToJSON) -> Result<Kept, Problem> {
-        let Self { txn, db, claimed } = self;
+        let Self { txn, db, metrics, claimed } = self;
         if let Some((user, keyed)) = &claimed {
             idempotency_keys::keep(&txn, user, &keyed.request, &answer(status, location, body)).await?;
         }
         txn.commit().await?;
+        metrics.committed();
         Ok(Kept { db, claimed })
     }
 }

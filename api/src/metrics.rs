@@ -1,67 +1,68 @@
-//! The numbers of this process, in the Prometheus text format.
+//! What an API process counts, and what it reads in Postgres for all of them when it is asked.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
+use sea_orm::{DatabaseConnection, DbErr};
+use shared::domain::payment::ProviderName;
+use shared::metrics::{DURATIONS, MoneyMetrics, PoolMetrics, Registry};
+use shared::providers::stripe::EVENT_TYPES;
+use shared::store::{dead_letters, payments, subscriptions};
+use shared::tally;
+use tokio::sync::Mutex;
 
 pub struct Metrics {
-    registry: Registry,
+    pub registry: Registry,
+    money: MoneyMetrics,
+    pool: PoolMetrics,
     requests: IntCounterVec,
     request_duration: HistogramVec,
     webhooks: IntCounterVec,
     webhook_version_mismatches: IntCounterVec,
-    rate_limited: IntCounterVec,
+    rate_limiter: IntCounterVec,
     waiting: IntGauge,
+    remembered: Remembered,
 }
 
 impl Metrics {
-    /// # Panics
-    /// Never: the names are constants, each registered once.
     #[must_use]
     pub fn new() -> Self {
-        let registry = Registry::new();
-        let requests = IntCounterVec::new(
-            Opts::new("payment_service_http_requests_total", "Requests answered."),
-            &["method", "path", "status"],
-        )
-        .expect("a valid name");
-        let request_duration = HistogramVec::new(
-            HistogramOpts::new("payment_service_http_request_duration_seconds", "How long requests took to answer."),
-            &["method", "path"],
-        )
-        .expect("a valid name");
-        let webhooks = IntCounterVec::new(
-            Opts::new("payment_service_webhooks_received_total", "Webhooks by what became of them at the door."),
-            &["provider", "result"],
-        )
-        .expect("a valid name");
-        let webhook_version_mismatches = IntCounterVec::new(
-            Opts::new(
-                "payment_service_webhook_api_version_mismatches_total",
+        let registry = Registry::new("payment-api");
+        let this = Self {
+            money: MoneyMetrics::new(&registry),
+            pool: PoolMetrics::new(&registry),
+            requests: registry.counters("http_requests_total", "Requests answered.", &["method", "path", "status"]),
+            request_duration: registry.histograms(
+                "http_request_duration_seconds",
+                "How long requests took to answer.",
+                &["method", "path"],
+                DURATIONS,
+            ),
+            webhooks: registry.counters(
+                "webhooks_received_total",
+                "Webhooks by what became of them at the door: stored, duplicate, refused or failed.",
+                &["provider", "event_type", "result"],
+            ),
+            webhook_version_mismatches: registry.counters(
+                "webhook_api_version_mismatches_total",
                 "Webhooks that were written in another API version than ours.",
+                &["provider"],
             ),
-            &["provider"],
-        )
-        .expect("a valid name");
-        let rate_limited = IntCounterVec::new(
-            Opts::new(
-                "payment_service_rate_limiter_verdicts_total",
-                "Requests that were refused as too many, or let through because Redis was away.",
+            rate_limiter: registry.counters(
+                "rate_limiter_verdicts_total",
+                "Requests that were allowed, refused as too many, or let through because Redis was away.",
+                &["verdict"],
             ),
-            &["verdict"],
-        )
-        .expect("a valid name");
-        for collector in [&requests, &webhooks, &webhook_version_mismatches, &rate_limited] {
-            registry.register(Box::new(collector.clone())).expect("registered once");
+            waiting: registry
+                .gauge("waiting_requests", "Requests and streams of events that wait for something to move."),
+            remembered: Remembered::new(&registry),
+            registry,
+        };
+        for verdict in ["allowed", "refused", "unavailable"] {
+            let _ = this.rate_limiter.with_label_values(&[verdict]);
         }
-        let waiting = IntGauge::new(
-            "payment_service_waiting_requests",
-            "Requests and streams of events that wait for something to move.",
-        )
-        .expect("a valid name");
-        registry.register(Box::new(request_duration.clone())).expect("registered once");
-        registry.register(Box::new(waiting.clone())).expect("registered once");
-        Self { registry, requests, request_duration, webhooks, webhook_version_mismatches, rate_limited, waiting }
+        let _ = this.webhook_version_mismatches.with_label_values(&[ProviderName::Stripe.as_str()]);
+        this
     }
 
     /// `route` is a template, never a path with ids.
@@ -75,35 +76,144 @@ impl Metrics {
         self.request_duration.with_label_values(&[method, route]).observe(elapsed.as_secs_f64());
     }
 
-    /// `result`: stored, duplicate, refused or failed.
-    pub fn webhook(&self, provider: &str, result: &str) {
-        self.webhooks.with_label_values(&[provider, result]).inc();
+    /// `result`: stored, duplicate, refused or failed. A type that we do not know is `other`.
+    pub fn webhook(&self, provider: ProviderName, event_type: Option<&str>, result: &str) {
+        let event_type = match provider {
+            ProviderName::Stripe => event_type.filter(|name| EVENT_TYPES.contains(name)),
+            // Its labels are our own words.
+            ProviderName::Swish => event_type,
+        };
+        self.webhooks.with_label_values(&[provider.as_str(), event_type.unwrap_or("other"), result]).inc();
     }
 
     /// The endpoint at the provider has another version than our calls.
-    pub fn webhook_version_mismatch(&self, provider: &str) {
-        self.webhook_version_mismatches.with_label_values(&[provider]).inc();
+    pub fn webhook_version_mismatch(&self, provider: ProviderName) {
+        self.webhook_version_mismatches.with_label_values(&[provider.as_str()]).inc();
     }
 
-    /// `verdict`: refused or unavailable.
+    /// `verdict`: allowed, refused or unavailable.
     pub fn rate_limiter(&self, verdict: &str) {
-        self.rate_limited.with_label_values(&[verdict]).inc();
+        self.rate_limiter.with_label_values(&[verdict]).inc();
+    }
+
+    /// Counts what was noted until the commit that has just succeeded.
+    pub(crate) fn committed(&self) {
+        for happened in tally::take() {
+            self.money.count(&happened);
+        }
     }
 
     /// `waiting`: how many requests wait now.
     ///
     /// # Errors
     /// The encoder's own.
-    pub fn text(&self, waiting: usize) -> prometheus::Result<String> {
+    pub async fn text(&self, db: &DatabaseConnection, waiting: usize) -> prometheus::Result<String> {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        self.pool.look(db);
+        self.remembered.look(db).await;
+        self.registry.text()
     }
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// How old what was read may be: many may ask.
+const FRESH: Duration = Duration::from_secs(5);
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// What Postgres remembers and no process counts. It is there when no worker is, so that workers can be scaled from none.
+struct Remembered {
+    jobs: IntGaugeVec,
+    oldest_job_age: IntGaugeVec,
+    lane_paused: IntGaugeVec,
+    outcome_unknown: IntGaugeVec,
+    outcome_unknown_oldest_age: IntGaugeVec,
+    subscriptions_active: IntGaugeVec,
+    database_up: IntGauge,
+    read_at: Mutex<Option<Instant>>,
+}
+
+impl Remembered {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            jobs: registry.gauges("jobs", "Jobs that are ready, running, scheduled or dead.", &["lane", "state"]),
+            oldest_job_age: registry.gauges(
+                "oldest_job_age_seconds",
+                "How long the oldest ready job has been due.",
+                &["lane"],
+            ),
+            lane_paused: registry.gauges("lane_paused", "1 while an administrator has paused the lane.", &["lane"]),
+            outcome_unknown: registry.gauges(
+                "outcome_unknown",
+                "Payments and refunds of which nobody knows what became of them.",
+                &["provider"],
+            ),
+            outcome_unknown_oldest_age: registry.gauges(
+                "outcome_unknown_oldest_age_seconds",
+                "How long nobody has known it of the oldest one.",
+                &["provider"],
+            ),
+            // Without labels, and absent while it is not known.
+            subscriptions_active: registry.gauges(
+                "subscriptions_active",
+                "Subscriptions that are active, in trial or past due.",
+                &[],
+            ),
+            database_up: registry.gauge("database_up", "Whether Postgres answered when the metrics were asked for."),
+            read_at: Mutex::new(None),
+        }
+    }
+
+    /// Reads it, if what was read is old. What cannot be read is not told: the last known would be taken for the truth.
+    async fn look(&self, db: &DatabaseConnection) {
+        let mut read_at = self.read_at.lock().await;
+        if read_at.is_some_and(|at| at.elapsed() < FRESH) {
+            return;
+        }
+        let read = tokio::time::timeout(ANSWER_MAX, self.read(db)).await;
+        let up = matches!(read, Ok(Ok(())));
+        self.database_up.set(i64::from(up));
+        *read_at = up.then(Instant::now);
+        if !up {
+            for gauges in [
+                &self.jobs,
+                &self.oldest_job_age,
+                &self.lane_paused,
+                &self.outcome_unknown,
+                &self.outcome_unknown_oldest_age,
+                &self.subscriptions_active,
+            ] {
+                gauges.reset();
+            }
+        }
+    }
+
+    async fn read(&self, db: &DatabaseConnection) -> Result<(), DbErr> {
+        for queue in dead_letters::queues(db).await? {
+            let lane = queue.lane.as_str();
+            let states = [
+                ("ready", queue.ready),
+                ("running", queue.running),
+                ("scheduled", queue.scheduled),
+                ("dead", queue.dead),
+            ];
+            for (state, jobs) in states {
+                self.jobs.with_label_values(&[lane, state]).set(jobs);
+            }
+            self.oldest_job_age.with_label_values(&[lane]).set(queue.oldest_ready_seconds);
+            self.lane_paused.with_label_values(&[lane]).set(i64::from(queue.paused.is_some()));
+        }
+        let unknown = payments::outcomes_unknown(db).await?;
+        for provider in ProviderName::ALL {
+            let (number, oldest) = unknown.get(provider).copied().unwrap_or_default();
+            self.outcome_unknown.with_label_values(&[provider.as_str()]).set(number);
+            self.outcome_unknown_oldest_age.with_label_values(&[provider.as_str()]).set(oldest);
+        }
+        self.subscriptions_active.with_label_values::<&str>(&[]).set(subscriptions::count_active(db).await?);
+        Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod m20261125_000019_refusals_without_rows;
 mod m20261125_000020_traces;
 mod m20261125_000021_silences_and_retention;
 mod m20261125_000022_lanes_by_provider;
+mod m20261125_000023_metrics;
 
 pub struct Migrator;
 
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000020_traces::Migration),
             Box::new(m20261125_000021_silences_and_retention::Migration),
             Box::new(m20261125_000022_lanes_by_provider::Migration),
+            Box::new(m20261125_000023_metrics::Migration),
         ]
     }
 }

@@ -26,9 +26,8 @@ pub struct Context {
 
 impl Context {
     #[must_use]
-    pub fn new(db: DatabaseConnection, stripe: Stripe, swish: Option<Swish>, ringer: Ringer) -> Self {
+    pub fn new(db: DatabaseConnection, stripe: Stripe, swish: Option<Swish>, ringer: Ringer, metrics: Metrics) -> Self {
         let worker = format!("{}-{}", std::process::id(), Uuid::new_v4().simple());
-        let metrics = Metrics::new();
         if let Some(swish) = &swish {
             metrics.swish_certificate(swish.certificate().not_after);
         }

@@ -52,6 +52,7 @@ pub(crate) async fn run(lane: Lane) {
     while !*stopped.borrow() {
         let started = tokio::time::Instant::now();
         if let Err(error) = deliver(&lane, &hands).await {
+            lane.context.metrics.lane_restarts(lane.lane);
             tracing::warn!(error, lane = lane.lane.as_str(), ?pause, "the delivery loop ended; starting it again");
         }
         if started.elapsed() > Duration::from_secs(10) {

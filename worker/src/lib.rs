@@ -38,6 +38,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::context::Context;
+use crate::metrics::Metrics;
 
 /// Runs until `stop` resolves, then takes no more jobs, finishes those at work and returns.
 ///
@@ -54,11 +55,14 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
     .await
     .context("DATABASE_URL")?;
     let (timeout, failures) = (config.stripe_timeout(), config.provider_breaker_failures);
-    let stripe = Stripe::new(&config.stripe_base_url, config.stripe_api_key.clone(), timeout, failures)
+    let metrics = Metrics::new();
+    let stripe_key = config.stripe_api_key.clone();
+    let stripe = Stripe::new(&config.stripe_base_url, stripe_key, timeout, failures, metrics.providers.clone())
         .context("the HTTP client")?;
-    let swish = config.swish.settings(failures).map(|settings| Swish::new(settings, Utc::now())).transpose()?;
+    let swish = config.swish.settings(failures);
+    let swish = swish.map(|settings| Swish::new(settings, metrics.providers.clone(), Utc::now())).transpose()?;
     let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
-    let context = Arc::new(Context::new(db.clone(), stripe, swish, ringer));
+    let context = Arc::new(Context::new(db.clone(), stripe, swish, ringer, metrics));
     tracing::info!(worker = %context.worker, lanes = ?config.lanes, concurrency = config.concurrency, "started");
 
     let (stopping, stopped) = watch::channel(false);
@@ -73,7 +77,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Resu
             concurrency: config.concurrency,
             stopped: stopped.clone(),
         }));
-        background.spawn(loops::relay::run(db.clone(), Doorbell::new(&redis_url, names.clone()), lane));
+        background.spawn(loops::relay::run(context.clone(), Doorbell::new(&redis_url, names.clone()), lane));
         background.spawn(loops::sweep_redis::run(redis_url.clone(), names.clone(), lane));
     }
     background.spawn(loops::renew_leases::run(context.clone()));

@@ -11,7 +11,7 @@
 //! whole, or the same again.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,6 +21,7 @@ use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lease, backoff};
 use shared::store::is_refusal;
 use shared::store::jobs::{self, Ended, Ending};
+use shared::tally;
 use shared::trace::Trace;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -139,7 +140,10 @@ async fn run_once(context: &Context, job_id: JobId) -> bool {
         job.attempts = lease.attempts,
         trace.id = trace.id()
     );
-    trace.scope(run_leased(context, txn, &lease)).instrument(span).await
+    let began = Instant::now();
+    let again = tally::scope(trace.scope(run_leased(context, txn, &lease))).instrument(span).await;
+    context.metrics.job_ran(&lease, began.elapsed());
+    again
 }
 
 /// Whether the job wants to go on at once.
@@ -151,6 +155,11 @@ async fn run_leased(context: &Context, txn: DatabaseTransaction, lease: &Lease) 
             snooze(txn, lease, Duration::from_secs(30)).await.map(|()| false)
         }
     };
+    match &result {
+        Ok(_) => context.metrics.committed(),
+        // What was rolled back did not happen.
+        Err(_) => drop(tally::take()),
+    }
     match result {
         Ok(again) => again,
         Err(error) => {
@@ -171,6 +180,7 @@ pub(crate) fn three_phases<'a, J: Job>(
     Box::pin(async move {
         match bounded(prepare::<J>(txn, lease)).await? {
             Some(prepared) => {
+                context.metrics.committed();
                 let outcome = J::call(context, &prepared).await;
                 bounded(record::<J>(context, lease, prepared, outcome)).await
             }
@@ -256,6 +266,7 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
     let ending = match error {
         JobError::LeaseLost => {
             tracing::warn!("the lease was lost; nothing was recorded");
+            context.metrics.lease_lost(lease);
             return;
         }
         // Nothing is wrong: two pieces of news of one thing came at once.
@@ -297,8 +308,9 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
         }
         Ok::<_, DbErr>(())
     };
-    if let Err(error) = bounded(async { written.await.map_err(JobError::from) }).await {
-        tracing::warn!(%error, "the failure was not written; the lease runs out by itself");
+    match bounded(async { written.await.map_err(JobError::from) }).await {
+        Ok(()) => context.metrics.committed(),
+        Err(error) => tracing::warn!(%error, "the failure was not written; the lease runs out by itself"),
     }
 }
 

@@ -82,16 +82,17 @@ async fn store(
     label: &EventLabel,
     body: &[u8],
 ) -> Result<Acknowledged, Problem> {
+    let event_type = label.event_type.as_deref();
     match provider_events::receive(&state.db, provider, label, body).await {
         Ok(stored) => {
-            state.metrics.webhook(provider.as_str(), if stored.is_some() { "stored" } else { "duplicate" });
+            state.metrics.webhook(provider, event_type, if stored.is_some() { "stored" } else { "duplicate" });
             if let Some(job) = stored {
                 state.ringer.ring(job);
             }
             Ok(Acknowledged { duplicate: stored.is_none() })
         }
         Err(error) => {
-            state.metrics.webhook(provider.as_str(), "failed");
+            state.metrics.webhook(provider, event_type, "failed");
             // Whatever the reason: it is not stored, so the provider must send it again.
             tracing::warn!(error = shared::providers::chain(&error), "a webhook could not be stored");
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the event was not stored; send it again"))

@@ -14,13 +14,13 @@ use crate::state::State;
 pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8]) -> Result<Acknowledged, Problem> {
     let provider = ProviderName::Stripe;
     if let Err(invalid) = verify(body, signature.unwrap_or_default(), &state.stripe_webhook_secrets, Utc::now()) {
-        state.metrics.webhook(provider.as_str(), "refused");
+        state.metrics.webhook(provider, None, "refused");
         tracing::warn!(%invalid, "a webhook was refused");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", invalid.to_string()));
     }
     let label = Event::label(body);
     if let Some(version) = label.api_version.as_deref().filter(|version| *version != api_version()) {
-        state.metrics.webhook_version_mismatch(provider.as_str());
+        state.metrics.webhook_version_mismatch(provider);
         tracing::error!(
             event.id = label.provider_event_id,
             version,

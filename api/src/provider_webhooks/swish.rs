@@ -38,7 +38,7 @@ pub(super) async fn receive(
 }
 
 fn refused(state: &State, status: StatusCode, code: &str, detail: &str) -> Problem {
-    state.metrics.webhook(ProviderName::Swish.as_str(), "refused");
+    state.metrics.webhook(ProviderName::Swish, None, "refused");
     tracing::warn!(code, detail, "a callback was refused");
     Problem::new(status, code, detail)
 }

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 use worker::context::Context;
+use worker::metrics::Metrics;
 
 use crate::settings::{Settings, common};
 
@@ -119,12 +120,11 @@ impl TestApp {
         .await
         .expect("the simulator");
         let db = store::connect(&database_url, "test", 5).await.expect("the database");
-        let stripe =
-            Stripe::new(&simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2), 0)
-                .expect("a client");
+        let metrics = Metrics::new();
+        let stripe = stripe(&simulator, 0, &metrics);
         let swish = swish::start().await;
-        let client = Some(swish::client(&swish, &api_url));
-        let context = Arc::new(Context::new(db.clone(), stripe, client, Ringer::deaf()));
+        let client = Some(swish::client(&swish, &api_url, &metrics));
+        let context = Arc::new(Context::new(db.clone(), stripe, client, Ringer::deaf(), metrics));
         let config = api::config::Config {
             common: common(&database_url, &redis_url, &queue_prefix),
             listen: "127.0.0.1:0".parse().expect("an address"),
@@ -384,6 +384,16 @@ impl TestApp {
         let signature = sign(&body, &WEBHOOK_SECRET.into(), chrono::Utc::now());
         self.raw(Method::POST, "/api/webhooks/stripe", &[("stripe-signature", signature)], body).await
     }
+}
+
+/// A client of a simulated Stripe. So many failures in a row open its breaker.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn stripe(simulator: &Simulator, breaker_failures: u32, metrics: &Metrics) -> Stripe {
+    let (url, timeout) = (simulator.url().parse().expect("a URL"), Duration::from_secs(2));
+    Stripe::new(&url, "sk_test_x".into(), timeout, breaker_failures, metrics.providers.clone()).expect("a client")
 }
 
 impl Drop for TestApp {

@@ -10,6 +10,8 @@ use crate::TestApp;
 /// A `payment-worker` of its own process. Killed when dropped.
 pub struct WorkerProcess {
     child: Child,
+    url: String,
+    http: reqwest::Client,
 }
 
 impl WorkerProcess {
@@ -17,7 +19,9 @@ impl WorkerProcess {
     /// It is not built: `make test` builds it.
     #[must_use]
     pub fn start(app: &TestApp) -> Self {
+        let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
         let child = Command::new(program("payment-worker"))
+            .env("WORKER_LISTEN", &address)
             .env("DATABASE_URL", &app.database_url)
             .env("REDIS_URL", &app.redis_url)
             .env("QUEUE_PREFIX", &app.queue_prefix)
@@ -30,7 +34,12 @@ impl WorkerProcess {
             .stdin(Stdio::null())
             .spawn()
             .expect("the worker starts");
-        Self { child }
+        Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
+    }
+
+    /// What it has at a path, if it answers well.
+    pub async fn get(&self, path: &str) -> Option<String> {
+        answer(&self.http, &self.url, path).await
     }
 
     /// # Panics
@@ -89,8 +98,7 @@ impl ApiProcess {
 
     /// What it has at a path, if it answers well.
     pub async fn get(&self, path: &str) -> Option<String> {
-        let response = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
-        response.error_for_status().ok()?.text().await.ok()
+        answer(&self.http, &self.url, path).await
     }
 
     /// # Panics
@@ -124,6 +132,11 @@ impl Drop for ApiProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+async fn answer(http: &reqwest::Client, url: &str, path: &str) -> Option<String> {
+    let response = http.get(format!("{url}{path}")).send().await.ok()?;
+    response.error_for_status().ok()?.text().await.ok()
 }
 
 /// A binary of the workspace: beside this program, or beside the directory that test binaries lie in.

@@ -12,6 +12,7 @@ use shared::queue::ringer::Ringer;
 use simulator::{SwishConfig, SwishSimulator};
 
 use worker::context::Context;
+use worker::metrics::Metrics;
 
 use crate::{Answer, TestApp};
 
@@ -65,8 +66,8 @@ pub fn settings(simulator: &SwishSimulator, api_url: &str) -> Settings {
 /// # Panics
 /// The certificate is not right.
 #[must_use]
-pub fn client(simulator: &SwishSimulator, api_url: &str) -> Swish {
-    Swish::new(settings(simulator, api_url), Utc::now()).expect("a client")
+pub fn client(simulator: &SwishSimulator, api_url: &str, metrics: &Metrics) -> Swish {
+    Swish::new(settings(simulator, api_url), metrics.providers.clone(), Utc::now()).expect("a client")
 }
 
 /// What a worker is told to reach it, as flags.
@@ -116,7 +117,7 @@ impl TestApp {
     #[must_use]
     pub fn context_with(&self, swish: Swish) -> Context {
         let stripe = self.context.stripe.clone();
-        Context::new(self.db.clone(), stripe, Some(swish), Ringer::deaf())
+        Context::new(self.db.clone(), stripe, Some(swish), Ringer::deaf(), Metrics::new())
     }
 
     /// Swish's id of the payment.

@@ -115,6 +115,7 @@ const BACKOFF_CAP: Duration = Duration::from_secs(30 * 60);
 pub struct Lease {
     pub job_id: JobId,
     pub kind: String,
+    pub lane: String,
     /// Who holds it.
     pub worker: String,
     pub subject_id: uuid::Uuid,

@@ -36,6 +36,7 @@ impl From<Model> for Lease {
         Self {
             job_id: JobId(row.id),
             kind: row.kind,
+            lane: row.lane,
             worker: row.leased_by.unwrap_or_default(),
             subject_id: row.subject_id,
             attempts: row.attempts,

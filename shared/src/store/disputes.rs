@@ -10,6 +10,7 @@ use super::{Saved, all, json_or_null, swap};
 use crate::domain::dispute::{Dispute, DisputeStatus};
 use crate::domain::ids::{DisputeId, PaymentId, UserId};
 use crate::entities::dispute;
+use crate::tally;
 
 /// Writes a dispute that was made elsewhere, unless it is here already. Whether it was written.
 ///
@@ -19,6 +20,9 @@ pub async fn insert_found(conn: &impl ConnectionTrait, found: &Dispute) -> Resul
     let known =
         OnConflict::columns([dispute::Column::Provider, dispute::Column::ProviderDisputeId]).do_nothing().to_owned();
     let rows = dispute::Entity::insert(row(found)?).on_conflict(known).exec_without_returning(conn).await?;
+    if rows == 1 {
+        tally::dispute(None, found);
+    }
     Ok(rows == 1)
 }
 
@@ -110,7 +114,11 @@ async fn page(
 pub async fn save(conn: &impl ConnectionTrait, before: &Dispute, after: &Dispute) -> Result<Saved, DbErr> {
     use dispute::Column;
     let kept = [Column::UserId, Column::PaymentId];
-    swap::<dispute::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
+    let saved = swap::<dispute::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
+    if saved == Saved::Saved {
+        tally::dispute(Some(before), after);
+    }
+    Ok(saved)
 }
 
 fn row(dispute: &Dispute) -> Result<dispute::ActiveModel, DbErr> {

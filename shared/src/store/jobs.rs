@@ -13,6 +13,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Lane, Lease, MAX_ATTEMPTS};
 use crate::domain::payment::ProviderName;
 use crate::entities::job;
+use crate::tally::{self, Happened};
 use crate::trace::Trace;
 
 /// How long a ring is trusted. After it, whoever has not taken the job is rung again: so heals a lost Redis.
@@ -211,7 +212,25 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
             ],
         ))
         .await?;
-    Ok(if ended.is_some() { Ended::As(state) } else { Ended::LeaseLost })
+    if ended.is_none() {
+        return Ok(Ended::LeaseLost);
+    }
+    let outcome = match (state, ending) {
+        ("queued", Ending::Retry { .. }) => "retried",
+        ("queued", _) => "snoozed",
+        (ended, _) => ended,
+    };
+    let (kind, lane) = (lease.kind.clone(), lease.lane.clone());
+    tally::note(Happened::Job { kind, lane, outcome, attempts: lease.attempts });
+    Ok(Ended::As(state))
+}
+
+/// A job that is to be rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rung {
+    pub id: JobId,
+    /// Whether it was rung before, and that ring or the worker that heard it was lost.
+    pub again: bool,
 }
 
 /// Marks as rung, and gives, up to `limit` jobs of a lane that are due and that no ring or lease covers, oldest first.
@@ -219,12 +238,12 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
 ///
 /// # Errors
 /// The database's own.
-pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Result<Vec<JobId>, DbErr> {
+pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Result<Vec<Rung>, DbErr> {
     let rows = conn
         .query_all_raw(sql(
             "-- jobs::ring_due
              WITH abandoned AS (
-                 SELECT id FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
+                 SELECT id, true AS again FROM jobs WHERE lane = $1 AND state = 'running' AND leased_until < now()
                     AND (rung_until IS NULL OR rung_until < now()) AND attempts < max_attempts AND silences < $4
                     AND (silences = 0 OR (
                         id = (SELECT id FROM jobs WHERE state = 'running' AND silences > 0 AND leased_until < now()
@@ -234,13 +253,13 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
                         AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND silences > 0 AND leased_until >= now())))
                  ORDER BY leased_until LIMIT $2 FOR UPDATE SKIP LOCKED),
              due AS (
-                 SELECT id FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
+                 SELECT id, rung_until IS NOT NULL AS again FROM jobs WHERE lane = $1 AND state = 'queued' AND run_at <= now()
                     AND NOT EXISTS (SELECT FROM paused_lanes WHERE lane = $1)
                     AND (rung_until IS NULL OR rung_until < now())
                  ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
              UPDATE jobs SET rung_until = now() + make_interval(secs => $3)
-             WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due LIMIT $2)
-             RETURNING id",
+             FROM (SELECT * FROM abandoned UNION ALL SELECT * FROM due LIMIT $2) AS chosen
+             WHERE jobs.id = chosen.id RETURNING jobs.id, chosen.again",
             [
                 lane.as_str().into(),
                 i64::try_from(limit).unwrap_or(i64::MAX).into(),
@@ -249,7 +268,7 @@ pub async fn ring_due(conn: &impl ConnectionTrait, lane: Lane, limit: u64) -> Re
             ],
         ))
         .await?;
-    rows.iter().map(|row| row.try_get("", "id").map(JobId)).collect()
+    rows.iter().map(|row| Ok(Rung { id: JobId(row.try_get("", "id")?), again: row.try_get("", "again")? })).collect()
 }
 
 /// Takes back rings that did not reach Redis, so that the relay need not wait for them to run out.

@@ -1,6 +1,6 @@
 //! Payments and their timelines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -15,13 +15,16 @@ use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
 use crate::domain::timeline::{Step, TimelineEntry};
 use crate::entities::{payment, payment_timeline};
+use crate::tally;
 
 /// Writes a new payment.
 ///
 /// # Errors
 /// The database's own.
 pub async fn insert(conn: &impl ConnectionTrait, new: &Payment) -> Result<(), DbErr> {
-    payment::Entity::insert(row(new)?).exec_without_returning(conn).await.map(drop)
+    payment::Entity::insert(row(new)?).exec_without_returning(conn).await?;
+    tally::payment(None, new);
+    Ok(())
 }
 
 /// A user's payment.
@@ -71,6 +74,9 @@ pub async fn insert_found(conn: &impl ConnectionTrait, found: &Payment) -> Resul
     let known =
         OnConflict::columns([payment::Column::Provider, payment::Column::ProviderPaymentId]).do_nothing().to_owned();
     let rows = payment::Entity::insert(row(found)?).on_conflict(known).exec_without_returning(conn).await?;
+    if rows == 1 {
+        tally::payment(None, found);
+    }
     Ok(rows == 1)
 }
 
@@ -131,7 +137,11 @@ pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
     use payment::Column;
     // Triggers keep the sums.
     let kept = [Column::UserId, Column::SubscriptionId, Column::AmountRefunded, Column::AmountDisputed];
-    swap::<payment::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
+    let saved = swap::<payment::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
+    if saved == Saved::Saved {
+        tally::payment(Some(before), after);
+    }
+    Ok(saved)
 }
 
 /// Adds a step to a payment's timeline, with the status that the payment has now: whoever is changing it at this moment
@@ -169,6 +179,33 @@ pub async fn timeline(
         .all(conn)
         .await?;
     Ok(Some(rows.into_iter().map(Into::into).collect()))
+}
+
+/// The payments and refunds of which nobody knows what became of them: of each provider that has any, how many, and for how
+/// many seconds that is so of the oldest one.
+///
+/// # Errors
+/// The database's own.
+pub async fn outcomes_unknown(conn: &impl ConnectionTrait) -> Result<HashMap<ProviderName, (i64, i64)>, DbErr> {
+    let rows = conn
+        .query_all_raw(sql(
+            "-- payments::outcomes_unknown
+             SELECT provider, count(*) AS number, extract(epoch FROM now() - min(outcome_unknown_since))::bigint AS oldest
+             FROM (SELECT provider, outcome_unknown_since FROM payments WHERE outcome_unknown_since IS NOT NULL
+                   UNION ALL SELECT provider, outcome_unknown_since FROM refunds WHERE outcome_unknown_since IS NOT NULL)
+                  AS unknown
+             GROUP BY provider",
+            [],
+        ))
+        .await?;
+    let mut unknown = HashMap::new();
+    for row in rows {
+        let provider: String = row.try_get("", "provider")?;
+        if let Some(provider) = ProviderName::parse(&provider) {
+            unknown.insert(provider, (row.try_get("", "number")?, row.try_get("", "oldest")?));
+        }
+    }
+    Ok(unknown)
 }
 
 fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {

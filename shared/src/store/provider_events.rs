@@ -15,6 +15,7 @@ use crate::domain::job::{JobKind, MAX_ATTEMPTS};
 use crate::domain::payment::ProviderName;
 use crate::domain::provider_event::{EventLabel, EventOutcome, ProviderEvent};
 use crate::entities::provider_event;
+use crate::tally::{self, Happened};
 
 /// Stores an event and its job in one statement, which is one commit. `None`: the event was already here.
 ///
@@ -96,7 +97,11 @@ pub async fn receive_swept(
     label: &EventLabel,
     body: &[u8],
 ) -> Result<bool, DbErr> {
-    Ok(store(conn, provider, label, body, true).await?.is_some())
+    let is_new = store(conn, provider, label, body, true).await?.is_some();
+    if is_new {
+        tally::note(Happened::MissedEvent(provider));
+    }
+    Ok(is_new)
 }
 
 /// # Errors

@@ -9,13 +9,16 @@ use super::{Saved, all, json, json_or_null, of_postgres, swap};
 use crate::domain::ids::{PaymentId, RefundId, UserId};
 use crate::domain::refund::Refund;
 use crate::entities::refund;
+use crate::tally;
 
 /// Writes a new refund.
 ///
 /// # Errors
 /// The database's own. [`exceeds_captured`] tells whether it was the sum.
 pub async fn insert(conn: &impl ConnectionTrait, new: &Refund) -> Result<(), DbErr> {
-    refund::Entity::insert(row(new)?).exec_without_returning(conn).await.map(drop)
+    refund::Entity::insert(row(new)?).exec_without_returning(conn).await?;
+    tally::refund(None, new);
+    Ok(())
 }
 
 /// Writes a refund that was made elsewhere, unless it is here already. Whether it was written.
@@ -26,6 +29,9 @@ pub async fn insert_found(conn: &impl ConnectionTrait, found: &Refund) -> Result
     let known =
         OnConflict::columns([refund::Column::Provider, refund::Column::ProviderRefundId]).do_nothing().to_owned();
     let rows = refund::Entity::insert(row(found)?).on_conflict(known).exec_without_returning(conn).await?;
+    if rows == 1 {
+        tally::refund(None, found);
+    }
     Ok(rows == 1)
 }
 
@@ -89,7 +95,11 @@ pub async fn list(
 pub async fn save(conn: &impl ConnectionTrait, before: &Refund, after: &Refund) -> Result<Saved, DbErr> {
     use refund::Column;
     let kept = [Column::UserId, Column::PaymentId];
-    swap::<refund::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
+    let saved = swap::<refund::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
+    if saved == Saved::Saved {
+        tally::refund(Some(before), after);
+    }
+    Ok(saved)
 }
 
 fn row(refund: &Refund) -> Result<refund::ActiveModel, DbErr> {

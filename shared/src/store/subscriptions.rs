@@ -9,13 +9,16 @@ use super::{Saved, json, json_or_null, sql, swap};
 use crate::domain::ids::{PaymentId, SubscriptionId, UserId};
 use crate::domain::subscription::{Subscription, SubscriptionStatus};
 use crate::entities::subscription;
+use crate::tally;
 
 /// Writes a new subscription.
 ///
 /// # Errors
 /// The database's own.
 pub async fn insert(conn: &impl ConnectionTrait, new: &Subscription) -> Result<(), DbErr> {
-    subscription::Entity::insert(row(new)?).exec_without_returning(conn).await.map(drop)
+    subscription::Entity::insert(row(new)?).exec_without_returning(conn).await?;
+    tally::subscription(None, new);
+    Ok(())
 }
 
 /// A user's subscription.
@@ -132,7 +135,26 @@ async fn add_latest(conn: &impl ConnectionTrait, found: &mut [Subscription]) -> 
 pub async fn save(conn: &impl ConnectionTrait, before: &Subscription, after: &Subscription) -> Result<Saved, DbErr> {
     use subscription::Column;
     let kept = [Column::UserId];
-    swap::<subscription::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await
+    let saved = swap::<subscription::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
+    if saved == Saved::Saved {
+        tally::subscription(Some(before), after);
+    }
+    Ok(saved)
+}
+
+/// How many are active, in trial or past due.
+///
+/// # Errors
+/// The database's own.
+pub async fn count_active(conn: &impl ConnectionTrait) -> Result<i64, DbErr> {
+    let row = conn
+        .query_one_raw(sql(
+            "-- subscriptions::count_active
+             SELECT count(*) AS number FROM subscriptions WHERE status IN ('active', 'trialing', 'past_due')",
+            [],
+        ))
+        .await?;
+    row.ok_or_else(|| DbErr::RecordNotFound("a number".to_owned()))?.try_get("", "number")
 }
 
 fn row(subscription: &Subscription) -> Result<subscription::ActiveModel, DbErr> {

@@ -210,7 +210,9 @@ async fn a_forged_notification_is_refused_and_counted_and_changes_nothing() {
         assert_eq!(app.count("SELECT count(*) FROM provider_events").await, stored);
         let metrics = app.raw(reqwest::Method::GET, "/metrics", &[], Vec::new()).await.text;
         let name = format!("{provider:?}").to_lowercase();
-        let line = format!("payment_service_webhooks_received_total{{provider=\"{name}\",result=\"refused\"}} 1");
+        let line = format!(
+            "payment_service_webhooks_received_total{{event_type=\"other\",provider=\"{name}\",result=\"refused\"}} 1"
+        );
         assert!(metrics.contains(&line), "{metrics}");
     }
 }

@@ -17,6 +17,7 @@ mod histories;
 mod idempotency;
 mod inbox;
 mod limits;
+mod metrics;
 mod ownership;
 mod payments;
 mod queue;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lane};
 use shared::domain::payment::ProviderName;
 use shared::queue::Names;
@@ -131,6 +132,11 @@ async fn more_jobs_than_the_window_wait_in_postgres_and_drain_without_a_pause() 
     worker.stop().await;
 }
 
+async fn rung(app: &TestApp) -> Vec<JobId> {
+    let rung = jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query");
+    rung.into_iter().map(|rung| rung.id).collect()
+}
+
 #[tokio::test]
 async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
     let app = TestApp::start().await;
@@ -138,12 +144,12 @@ async fn what_the_ringer_cannot_push_it_gives_back_to_the_relay() {
     let (ringer, ringing) = Ringer::start(app.db.clone(), nowhere);
     let job =
         jobs::enqueue(&app.db, JobKind::CreatePayment, ProviderName::Stripe, uuid::Uuid::nil()).await.expect("a job");
-    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), []);
+    assert_eq!(rung(&app).await, []);
     ringer.ring(job);
     drop(ringer);
     ringing.await.expect("the ringer");
-    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [job.id]);
-    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [], "rung is rung");
+    assert_eq!(rung(&app).await, [job.id]);
+    assert_eq!(rung(&app).await, [], "rung is rung");
 }
 
 #[tokio::test]
@@ -155,7 +161,7 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
     let first = take("first").await.expect("a lease");
     assert!(take("second").await.is_none(), "it is held");
     app.pass_time().await;
-    assert_eq!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query"), [job.id]);
+    assert_eq!(rung(&app).await, [job.id]);
     let second = take("second").await.expect("the first went silent");
     let end = async |lease, ending| jobs::end(&app.db, lease, &ending).await.expect("a query");
     assert_eq!(end(&first, Ending::Done).await, Ended::LeaseLost);
@@ -192,7 +198,7 @@ async fn a_job_that_ends_worker_after_worker_is_put_aside() {
         app.pass_time().await;
     }
     assert!(take().await.is_none(), "nobody takes it any more");
-    assert!(jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query").is_empty());
+    assert!(rung(&app).await.is_empty());
     assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 1);
     assert_eq!(
         app.text("SELECT concat(state, ': ', last_error) FROM jobs").await,
@@ -215,7 +221,7 @@ async fn suspects_are_rung_one_at_a_time() {
         );
     }
     let take = async |id| jobs::lease(&app.db, id, "one that dies").await.expect("a query").expect("a lease");
-    let rung = async || jobs::ring_due(&app.db, Lane::StripePayments, 10).await.expect("a query");
+    let rung = async || rung(&app).await;
     for _ in 0..2 {
         for id in &ids {
             take(*id).await;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use shared::providers::stripe::Stripe;
 use shared::queue::ringer::Ringer;
 use shared::store::event_sweeps;
 use testing::TestApp;
 use worker::context::Context;
+use worker::metrics::Metrics;
+
+use crate::metrics::Scrape;
 
 /// Has the feed read, from an hour ago on; and events be old enough for it.
 async fn sweep(app: &TestApp) {
@@ -54,18 +56,21 @@ async fn what_no_webhook_told_is_found_in_the_feed() {
     let found = "SELECT count(*) FROM provider_events WHERE found_by_sweep";
     let first = app.count(found).await;
     assert!(first >= 2, "{first}");
+    let missed = || Scrape::of_jobs(&app).value("missed_events_total", &[("provider", "stripe")]);
+    assert_eq!(missed().to_string(), first.to_string());
     // Read again, it finds nothing new.
     sweep(&app).await;
     assert_eq!(app.count(found).await, first);
+    assert_eq!(missed().to_string(), first.to_string());
 }
 
 #[tokio::test]
 async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
     let app = TestApp::start().await;
     app.make_stripe_customer().await;
-    let stripe =
-        Stripe::new(&app.simulator.url().parse().expect("a URL"), "sk_test_x".into(), Duration::from_secs(2), 5);
-    let context = Arc::new(Context::new(app.db.clone(), stripe.expect("a client"), None, Ringer::deaf()));
+    let metrics = Metrics::new();
+    let stripe = testing::stripe(&app.simulator, 5, &metrics);
+    let context = Arc::new(Context::new(app.db.clone(), stripe, None, Ringer::deaf(), metrics));
     let mut ids = Vec::new();
     for _ in 0..30 {
         ids.push(app.create_payment(json!({ "payment_method": "pm_card_visa" })).await);
@@ -86,8 +91,17 @@ async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
     assert!(spent <= 2, "{spent} attempts were spent");
     let waiting = app.payment(&ids[29]).await;
     assert_eq!((&waiting["status"], &waiting["outcome_unknown_since"]), (&json!("pending"), &Value::Null));
+    let open = || {
+        let text = context.metrics.text(&app.db).expect("text");
+        text.lines().find_map(|line| {
+            line.strip_prefix("payment_service_provider_breaker_open{class=\"write\",provider=\"stripe\"} ")
+                .map(str::to_owned)
+        })
+    };
+    assert_eq!(open().as_deref(), Some("1"));
     tokio::time::sleep(Duration::from_secs(5)).await;
     run().await;
+    assert_eq!(open().as_deref(), Some("0"));
     app.settle().await;
     for id in &ids {
         assert_eq!((app.payment(id).await["status"].clone(), app.charges(id)), (json!("succeeded"), 1));

@@ -30,6 +30,20 @@ fn the_openapi_document_is_current() {
     assert!(checked_in == current, "api/openapi.json is stale: run `make openapi`");
 }
 
+#[test]
+fn the_list_of_metrics_is_current() {
+    let mut described = api::metrics::Metrics::new().registry.described();
+    described.extend(worker::metrics::Metrics::new().registry.described());
+    described.sort();
+    described.dedup();
+    let (path, current) = (root().join("grafana/metrics.txt"), described.join("\n") + "\n");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &current).expect("written");
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(checked_in == current, "grafana/metrics.txt is stale: run `make openapi`");
+}
+
 /// What the files of a directory may not name.
 #[test]
 fn the_directions_of_dependencies_hold() {

@@ -9,6 +9,7 @@ use shared::providers::swish::certificate::CertificateFiles;
 use shared::providers::swish::{Settings, Swish};
 use testing::swish::{PAYEE, settings, start};
 use uuid::Uuid;
+use worker::metrics::Metrics;
 
 /// A directory of the test's own.
 fn directory() -> PathBuf {
@@ -37,7 +38,7 @@ async fn pem_and_pkcs12_both_open_the_door() {
         files.password = Some(simulator::swish::PASSWORD.into());
     });
     for settings in [pem, pkcs12] {
-        let swish = Swish::new(settings, Utc::now()).expect("a client");
+        let swish = Swish::new(settings, Metrics::new().providers, Utc::now()).expect("a client");
         assert_eq!(swish.certificate().common_name, PAYEE);
         reaches_swish(&swish).await.expect("an answer");
     }
@@ -47,7 +48,7 @@ async fn pem_and_pkcs12_both_open_the_door() {
 async fn a_swish_that_is_not_to_be_trusted_is_told_nothing() {
     let simulator = start().await;
     let system = with(&settings(&simulator, "http://127.0.0.1:1"), |files| files.ca = None);
-    let swish = Swish::new(system, Utc::now()).expect("a client");
+    let swish = Swish::new(system, Metrics::new().providers, Utc::now()).expect("a client");
     let refused = reaches_swish(&swish).await.expect_err("an unknown authority");
     assert!(matches!(refused, ProviderError::NotSent { .. }), "{refused:?}");
     assert_eq!(simulator.world.requests().len(), 0);
@@ -107,7 +108,7 @@ async fn what_is_wrong_with_a_certificate_is_said_in_words() {
             "is the password right?",
         ),
     ] {
-        let error = Swish::new(settings, Utc::now()).expect_err(words);
+        let error = Swish::new(settings, Metrics::new().providers, Utc::now()).expect_err(words);
         assert!(chain(&error).contains(words), "{words}: {}", chain(&error));
     }
 }
@@ -128,22 +129,22 @@ async fn a_new_file_is_taken_up_without_a_restart_and_a_bad_one_is_not() {
         files.certificate.clone_from(&certificate);
         files.key = Some(key.clone());
     });
-    let swish = Swish::new(settings, Utc::now()).expect("a client");
+    let swish = Swish::new(settings, Metrics::new().providers, Utc::now()).expect("a client");
     let context = app.context_with(swish);
     let gauge = |until: chrono::DateTime<Utc>| {
         format!("payment_service_swish_certificate_expiry_timestamp_seconds {}", until.timestamp())
     };
-    assert!(context.metrics.text().expect("text").contains(&gauge(soon)));
+    assert!(context.metrics.text(&app.db).expect("text").contains(&gauge(soon)));
     reaches_swish(context.swish().expect("swish")).await.expect("an answer");
 
     let later = Utc::now() + TimeDelta::days(700);
     put(later, PAYEE);
     worker::loops::renew_swish_certificate::once(&context);
-    assert!(context.metrics.text().expect("text").contains(&gauge(later)));
+    assert!(context.metrics.text(&app.db).expect("text").contains(&gauge(later)));
     reaches_swish(context.swish().expect("swish")).await.expect("an answer");
 
     put(Utc::now() + TimeDelta::days(900), "9871065216");
     worker::loops::renew_swish_certificate::once(&context);
-    assert!(context.metrics.text().expect("text").contains(&gauge(later)), "the old one stays in use");
+    assert!(context.metrics.text(&app.db).expect("text").contains(&gauge(later)), "the old one stays in use");
     reaches_swish(context.swish().expect("swish")).await.expect("an answer");
 }

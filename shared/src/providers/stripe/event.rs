@@ -117,6 +117,51 @@ impl Event {
     }
 }
 
+/// The types that we use: what the webhook endpoint at Stripe is to be sent. Others do no harm.
+pub const EVENT_TYPES: &[&str] = &[
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.refund.updated",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.trial_will_end",
+    "customer.subscription.updated",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.marked_uncollectible",
+    "invoice.paid",
+    "invoice.payment_action_required",
+    "invoice.payment_failed",
+    "invoice.voided",
+    "invoice_payment.paid",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.created",
+    "payment_intent.partially_funded",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "payment_method.attached",
+    "payment_method.automatically_updated",
+    "payment_method.detached",
+    "payment_method.updated",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+    "setup_intent.canceled",
+    "setup_intent.created",
+    "setup_intent.requires_action",
+    "setup_intent.setup_failed",
+    "setup_intent.succeeded",
+];
+
 #[derive(Clone, Copy)]
 enum Kind {
     Payment,
@@ -180,4 +225,17 @@ fn subject(kind: Kind, object: &Value, our_version: bool) -> Option<Subject> {
         Kind::CustomerDeleted => Subject::CustomerDeleted { provider_customer_id: id },
         Kind::Unused => Subject::Unused,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_that_is_asked_for_is_used() {
+        for event_type in EVENT_TYPES {
+            assert!(!matches!(kind(event_type), Kind::Unused), "{event_type}");
+        }
+        assert!(EVENT_TYPES.is_sorted());
+    }
 }

@@ -30,8 +30,9 @@ use payments::refused;
 use read::Page;
 
 use super::ProviderError;
+use crate::metrics::ProviderMetrics;
 
-pub use event::{Event, Subject, UnreadableEvent};
+pub use event::{EVENT_TYPES, Event, Subject, UnreadableEvent};
 pub use event_feed::FedEvent;
 pub use invoices::ProviderInvoice;
 pub use payments::{Answer, NewPayment};
@@ -65,8 +66,9 @@ impl Stripe {
         api_key: SecretString,
         timeout: Duration,
         breaker_failures: u32,
+        metrics: ProviderMetrics,
     ) -> reqwest::Result<Self> {
-        let transport = transport::Transport::new(base_url, api_key, timeout, breaker_failures)?;
+        let transport = transport::Transport::new(base_url, api_key, timeout, breaker_failures, metrics)?;
         Ok(Self { transport: Arc::new(transport) })
     }
 

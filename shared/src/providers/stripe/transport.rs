@@ -15,6 +15,8 @@ use serde_json::Value;
 use stripe_client_core::{RequestBuilder, StripeMethod};
 
 use crate::domain::evidence::Failure;
+use crate::domain::payment::ProviderName;
+use crate::metrics::ProviderMetrics;
 use crate::providers::breaker::Breakers;
 use crate::providers::{CallError, ProviderError, http};
 
@@ -32,9 +34,10 @@ impl Transport {
         api_key: SecretString,
         timeout: Duration,
         breaker_failures: u32,
+        metrics: ProviderMetrics,
     ) -> reqwest::Result<Self> {
         let base_url = base_url.as_str().trim_end_matches('/').to_owned();
-        let breakers = Breakers::new("Stripe", breaker_failures);
+        let breakers = Breakers::new(ProviderName::Stripe, breaker_failures, metrics);
         Ok(Self { http: http::client(timeout)?, base_url, api_key, breakers })
     }
 
@@ -75,13 +78,13 @@ impl Call<'_> {
     /// A request that async-stripe made. Gives the answer's JSON.
     pub(super) async fn request(&self, request: RequestBuilder, key: Option<&str>) -> Result<Value, Refusal> {
         let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
-        let url = format!("{}/v1{}{query}", self.transport.base_url, request.path);
+        let path = format!("{}{query}", request.path);
         let method = match request.method {
             StripeMethod::Get => Method::GET,
             StripeMethod::Post => Method::POST,
             StripeMethod::Delete => Method::DELETE,
         };
-        self.send(method, url, request.body, key).await
+        self.send(method, &path, request.body, key).await
     }
 
     /// A request of which async-stripe has no part that we use. `form`: pairs by Stripe's bracketed names; of a GET
@@ -94,43 +97,41 @@ impl Call<'_> {
         key: Option<&str>,
     ) -> Result<Value, Refusal> {
         let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let url = format!("{}/v1{path}", self.transport.base_url);
-        let (url, body) = match method {
-            Method::POST => (url, Some(encoded)),
-            _ if encoded.is_empty() => (url, None),
-            _ => (format!("{url}?{encoded}"), None),
-        };
-        self.send(method, url, body, key).await
+        match method {
+            Method::POST => self.send(method, path, Some(encoded), key).await,
+            _ if encoded.is_empty() => self.send(method, path, None, key).await,
+            _ => self.send(method, &format!("{path}?{encoded}"), None, key).await,
+        }
     }
 
     async fn send(
         &self,
         method: Method,
-        url: String,
+        path: &str,
         body: Option<String>,
         key: Option<&str>,
     ) -> Result<Value, Refusal> {
-        let pass = self.transport.breakers.enter(&method).map_err(Refusal::Error)?;
-        let answer = self.exchange(method, url, body, key).await;
-        match &answer {
-            Err(Refusal::Error(ProviderError::Unknown { look_up: false, .. })) => pass.failed(),
-            Err(Refusal::Error(ProviderError::NotSent { source: CallError::Transport(_), .. })) => pass.failed(),
-            _ => pass.answered(),
-        }
+        let pass = self.transport.breakers.enter(&method, path).map_err(Refusal::Error)?;
+        let answer = self.exchange(method, path, body, key).await;
+        pass.ended(match &answer {
+            Ok(_) => Ok("answered"),
+            Err(Refusal::Declined { .. }) => Ok("declined"),
+            Err(Refusal::Error(error)) => Err(error),
+        });
         answer
     }
 
     async fn exchange(
         &self,
         method: Method,
-        url: String,
+        path: &str,
         body: Option<String>,
         key: Option<&str>,
     ) -> Result<Value, Refusal> {
         let mut builder = self
             .transport
             .http
-            .request(method, url)
+            .request(method, format!("{}/v1{path}", self.transport.base_url))
             .bearer_auth(self.transport.api_key.expose_secret())
             .header("Stripe-Version", super::api_version());
         if let Some(key) = key {

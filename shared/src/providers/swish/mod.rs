@@ -26,6 +26,9 @@ use serde_json::Value;
 use url::Url;
 
 use super::ProviderError;
+use super::breaker::Breakers;
+use crate::domain::payment::ProviderName;
+use crate::metrics::ProviderMetrics;
 use certificate::{CertificateError, CertificateFiles, CertificateInfo};
 
 pub use payments::PAYER_HAS;
@@ -70,11 +73,11 @@ impl Swish {
     ///
     /// # Errors
     /// A certificate that Swish would refuse, in words that a person can act on.
-    pub fn new(settings: Settings, now: DateTime<Utc>) -> Result<Self, SwishSetupError> {
+    pub fn new(settings: Settings, metrics: ProviderMetrics, now: DateTime<Utc>) -> Result<Self, SwishSetupError> {
         let Settings { base_url, certificate, payee_alias, callback_url, callback_secret, timeout, breaker_failures } =
             settings;
-        let transport =
-            transport::Transport::new(&base_url, certificate, &payee_alias, (timeout, breaker_failures), now)?;
+        let breakers = Breakers::new(ProviderName::Swish, breaker_failures, metrics);
+        let transport = transport::Transport::new(&base_url, certificate, &payee_alias, timeout, breakers, now)?;
         Ok(Self { transport, payee_alias, callback_url, callback_secret })
     }
 

@@ -53,12 +53,12 @@ impl Transport {
         base_url: &Url,
         files: CertificateFiles,
         payee_alias: &str,
-        (timeout, breaker_failures): (Duration, u32),
+        timeout: Duration,
+        breakers: Breakers,
         now: DateTime<Utc>,
     ) -> Result<Self, SwishSetupError> {
         let base_url = format!("{}/", base_url.as_str().trim_end_matches('/'));
         let in_use = RwLock::new(use_certificate(files.read()?, payee_alias, timeout, now)?);
-        let breakers = Breakers::new("Swish", breaker_failures);
         Ok(Self { base_url, files, timeout, breakers, in_use })
     }
 
@@ -88,13 +88,9 @@ impl Transport {
         path: &str,
         body: Option<(&str, &Value)>,
     ) -> Result<Reply, ProviderError> {
-        let pass = self.breakers.enter(&method)?;
+        let pass = self.breakers.enter(&method, path)?;
         let answer = self.exchange(method, path, body).await;
-        match &answer {
-            Err(ProviderError::Unknown { look_up: false, .. }) => pass.failed(),
-            Err(ProviderError::NotSent { source: CallError::Transport(_), .. }) => pass.failed(),
-            _ => pass.answered(),
-        }
+        pass.ended(answer.as_ref().map(|_| "answered"));
         answer
     }
 
