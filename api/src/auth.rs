@@ -306,17 +306,26 @@ impl Verifier {
         if refreshed.is_some_and(|at| at.elapsed() < REFRESH_PAUSE) {
             return;
         }
-        let fetched = match &self.source {
-            Source::None | Source::DevelopmentSecret => return,
+        if let Err(error) = self.fetch_keys().await {
+            tracing::warn!(error = format!("{error:#}"), "the keys for tokens were not renewed");
+        }
+        *refreshed = Some(Instant::now());
+    }
+
+    /// Asks for the keys, where they are somewhere else. Gives how many there are.
+    ///
+    /// # Errors
+    /// They cannot be had, or are none; those that are known stay.
+    pub(crate) async fn fetch_keys(&self) -> anyhow::Result<usize> {
+        let keys = match &self.source {
+            Source::None | Source::DevelopmentSecret => return Ok(0),
             Source::PemFile(path) => tokio::fs::read(path).await.context("the file").and_then(|pem| pem_keys(&pem)),
             Source::PemUrl(url) => self.fetch(url).await.and_then(|pem| pem_keys(&pem)),
             Source::Jwks(url) => self.fetch(url).await.and_then(|json| jwks_keys(&json)),
-        };
-        match fetched {
-            Ok(keys) => *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys,
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the keys for tokens were not renewed"),
-        }
-        *refreshed = Some(Instant::now());
+        }?;
+        let number = keys.by_kid.len() + usize::from(keys.only.is_some());
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(number)
     }
 
     async fn fetch(&self, url: &Url) -> anyhow::Result<Vec<u8>> {

@@ -10,7 +10,8 @@ use poem::http::{HeaderValue, StatusCode};
 use poem::{Body, Endpoint, IntoResponse as _, PathPattern, Request, Response, Result};
 use shared::tally;
 use shared::trace::Trace;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
 use crate::auth::Authenticated;
@@ -59,8 +60,14 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
             .filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
             .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned);
         let trace = request.headers().get("traceparent").and_then(|value| Trace::parse(value.to_str().ok()?));
-        let trace = trace.map_or_else(Trace::begin, Trace::follow);
-        let span = tracing::info_span!("request", request.id = id, trace.id = trace.id());
+        let span = tracing::info_span!(
+            "request",
+            request.id = id,
+            trace.id = field::Empty,
+            payment.id = field::Empty,
+            payment.trace = field::Empty
+        );
+        let trace = Trace::of(&span, trace);
         let answer = trace.scope(tally::scope(CURRENT.scope(id.clone(), self.answer(request))));
         let (mut response, route) = answer.instrument(span.clone()).await;
         if let Ok(value) = HeaderValue::from_str(&id) {
@@ -70,6 +77,9 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
         let status = response.status();
         self.state.metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
         let elapsed = started.elapsed();
+        span.set_attribute("http.request.method", method.to_string());
+        span.set_attribute("http.route", route.clone());
+        span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
         span.in_scope(|| tracing::debug!(%method, route, status = status.as_u16(), ?elapsed, "answered"));
         Ok(response)
     }

@@ -7,6 +7,7 @@
 //! - [`auth`]: who asks. [`rate_limit`]: how often. [`problem`]: how errors look. [`envelope`]: what every request goes through.
 //!   `edges`, `operations`: what is refused before an operation sees it. `compression`: how long answers are sent.
 //! - [`body`], [`json`], `shape`: how bodies are read.
+//! - [`doctor`]: what is wrong with a set-up.
 //! - [`waiting`]: requests that wait for something to move.
 
 pub mod accepted;
@@ -18,6 +19,7 @@ pub mod config;
 mod cors;
 pub mod customers;
 pub mod disputes;
+pub mod doctor;
 pub mod document;
 mod edges;
 pub mod envelope;

@@ -1,13 +1,45 @@
 //! `payment-api`: see `payment-api --help` for its settings.
 
-use clap::Parser as _;
+use std::process::ExitCode;
+
+use api::config::Config;
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "payment-api", version, about = "The API of the payment service")]
+struct Options {
+    #[command(flatten)]
+    config: Config,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// None: it serves.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Says what is wrong with the set-up and how to mend it, and ends.
+    Doctor,
+    /// Asks the process that serves here whether it is ready, and ends.
+    Health,
+}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     // More than one TLS provider in the dependency graph must never make rustls guess.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = api::config::Config::parse();
-    shared::telemetry::init(config.common.log_format, &config.common.log_filter);
+    let Options { config, command } = Options::parse();
+    match command {
+        None => serve(config).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor) => Ok(api::doctor::examine(&config).await.print()),
+        Some(Command::Health) => {
+            shared::health::ask(config.listen, "/health/ready").await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let _telemetry = shared::telemetry::init("payment-api", &config.common)?;
     let listener = std::net::TcpListener::bind(config.listen)
         .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", config.listen))?;
     api::serve(config, listener, async {

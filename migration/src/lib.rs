@@ -25,6 +25,7 @@ mod m20261125_000020_traces;
 mod m20261125_000021_silences_and_retention;
 mod m20261125_000022_lanes_by_provider;
 mod m20261125_000023_metrics;
+mod m20261125_000024_traces_of_payments;
 
 pub struct Migrator;
 
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000021_silences_and_retention::Migration),
             Box::new(m20261125_000022_lanes_by_provider::Migration),
             Box::new(m20261125_000023_metrics::Migration),
+            Box::new(m20261125_000024_traces_of_payments::Migration),
         ]
     }
 }

@@ -3,6 +3,7 @@
 //! Safe to run at any time and many times at once: Postgres' advisory lock lets one run at a time.
 
 use anyhow::Context as _;
+use clap::Parser;
 use migration::Migrator;
 use sea_orm_migration::prelude::MigratorTrait as _;
 use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
@@ -10,11 +11,19 @@ use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait as _, Database}
 /// Any number, the same in every release.
 const LOCK: i64 = 7_310_579_001;
 
+#[derive(Parser)]
+#[command(name = "payment-migrate", version, about = "Brings the database up to date")]
+struct Options {
+    /// Postgres, for example postgres://user:password@host:5432/payments
+    #[arg(long, env, hide_env_values = true)]
+    database_url: String,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // A second provider in the dependency graph must never make rustls guess.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let url = std::env::var("DATABASE_URL").context("DATABASE_URL is not set")?;
+    let url = Options::parse().database_url;
     // One connection: the advisory lock belongs to it.
     let mut options = ConnectOptions::new(url);
     options.max_connections(1);

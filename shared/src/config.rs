@@ -1,6 +1,7 @@
 //! Configuration that api and worker share. Every setting is an environment variable and a flag; `--help` lists them.
 
 use secrecy::SecretString;
+use url::Url;
 
 use crate::telemetry::LogFormat;
 
@@ -20,6 +21,9 @@ pub struct Common {
     pub database_connections_max: u32,
     #[arg(long, env, value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+    /// Where spans are exported to over OTLP (HTTP), for example http://collector:4318. None: nowhere.
+    #[arg(long, env)]
+    pub otel_exporter_otlp_endpoint: Option<Url>,
     /// Which logs are written, as in `info,shared=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log_filter: String,

@@ -36,9 +36,7 @@ impl Registry {
     pub fn new(program: &str) -> Self {
         let this = Self { inner: prometheus::Registry::new(), described: Arc::default() };
         #[cfg(target_os = "linux")]
-        this.inner
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
-            .expect("registered once");
+        this.register_process();
         let build = this.gauges("build_info", "What runs here.", &["program", "version", "revision"]);
         let revision = option_env!("SOURCE_REVISION").unwrap_or("unknown");
         build.with_label_values(&[program, env!("CARGO_PKG_VERSION"), revision]).set(1);
@@ -75,9 +73,22 @@ impl Registry {
         collector.clone()
     }
 
+    #[cfg(target_os = "linux")]
+    fn register_process(&self) {
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        for described in process.desc() {
+            let name = &described.fq_name;
+            self.note(format!("{name} {}", if name.ends_with("_total") { "counter" } else { "gauge" }));
+        }
+        self.inner.register(Box::new(process)).expect("registered once");
+    }
+
     fn describe(&self, name: &str, kind: &str, labels: &[&str]) {
-        let line = format!("{NAMESPACE}_{name} {kind} {}", labels.join(","));
-        self.described.lock().unwrap_or_else(PoisonError::into_inner).push(line.trim_end().to_owned());
+        self.note(format!("{NAMESPACE}_{name} {kind} {}", labels.join(",")).trim_end().to_owned());
+    }
+
+    fn note(&self, line: String) {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     /// The name, type and labels of each, a line each.

@@ -1,10 +1,23 @@
 //! Which trace the work at hand belongs to (W3C Trace Context): taken from a request, kept with the jobs that it makes,
 //! taken up again by whoever runs them.
 
+use std::cell::Cell;
 use std::fmt;
 
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::domain::ids::PaymentId;
+
 tokio::task_local! {
-    static CURRENT: Trace;
+    static CURRENT: Work;
+}
+
+struct Work {
+    trace: Trace,
+    /// The payment that the log says is worked on.
+    payment: Cell<Option<PaymentId>>,
 }
 
 /// A place in a trace. As text it is a `traceparent`, version `00`.
@@ -54,16 +67,66 @@ impl Trace {
         format!("{:032x}", self.trace_id)
     }
 
+    /// The place of a new span, which follows from `parent` or begins a trace; the span's fields `trace.id` and, later,
+    /// `payment.id` and `payment.trace` are filled in. Where spans are exported it is the exported one.
+    #[must_use]
+    pub fn of(span: &Span, parent: Option<Self>) -> Self {
+        if let Some(parent) = parent {
+            // Fails only where the span was told before.
+            let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent.remote()));
+        }
+        let own = span.context();
+        let own = own.span().span_context().clone();
+        let trace = if own.is_valid() {
+            Self {
+                trace_id: u128::from_be_bytes(own.trace_id().to_bytes()),
+                span_id: u64::from_be_bytes(own.span_id().to_bytes()),
+                flags: own.trace_flags().to_u8(),
+            }
+        } else {
+            parent.map_or_else(Self::begin, Self::follow)
+        };
+        span.record("trace.id", trace.id());
+        trace
+    }
+
+    /// As the exporter knows it.
+    fn remote(self) -> SpanContext {
+        SpanContext::new(
+            TraceId::from(self.trace_id),
+            SpanId::from(self.span_id),
+            TraceFlags::new(self.flags),
+            true,
+            TraceState::default(),
+        )
+    }
+
     /// Runs `work` as a part of the trace.
     pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, work).await
+        CURRENT.scope(Work { trace: self, payment: Cell::new(None) }, work).await
     }
 
     /// The one that the task at hand belongs to.
     #[must_use]
     pub fn current() -> Option<Self> {
-        CURRENT.try_with(|trace| *trace).ok()
+        CURRENT.try_with(|work| work.trace).ok()
     }
+}
+
+/// Tells the log which payment the work at hand is about, and in which trace it was asked for, if that is another one: so a
+/// webhook that settles a payment is found from the request that made it.
+pub(crate) fn works_on(payment: PaymentId, asked_for_in: Option<Trace>) {
+    let _ = CURRENT.try_with(|work| {
+        if work.payment.replace(Some(payment)) == Some(payment) {
+            return;
+        }
+        let span = Span::current();
+        span.record("payment.id", tracing::field::display(payment));
+        if let Some(trace) = asked_for_in.filter(|trace| trace.trace_id != work.trace.trace_id) {
+            span.record("payment.trace", trace.id());
+            span.add_link(trace.remote());
+        }
+    });
 }
 
 impl fmt::Display for Trace {

@@ -59,6 +59,7 @@ fn payment(status: PaymentStatus) -> Payment {
         updated_at: now,
         completed_at: None,
         expires_at: None,
+        trace: None,
     }
 }
 

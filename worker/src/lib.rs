@@ -6,12 +6,14 @@
 //! - [`creation`], [`change`]: what those jobs share that create something at a provider, or change it.
 //! - [`swish`]: what the jobs share that talk to Swish.
 //! - [`lane`]: apalis, one supervised loop a lane.
+//! - [`doctor`]: what is wrong with a set-up.
 //! - [`loops`]: what runs beside the jobs: relay, lease renewal, the sweep of Redis.
 
 pub mod change;
 pub mod config;
 pub mod context;
 pub mod creation;
+pub mod doctor;
 pub mod jobs;
 pub mod lane;
 pub mod loops;

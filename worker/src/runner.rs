@@ -23,7 +23,7 @@ use shared::store::is_refusal;
 use shared::store::jobs::{self, Ended, Ending};
 use shared::tally;
 use shared::trace::Trace;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
 use uuid::Uuid;
 
 use crate::context::Context;
@@ -131,15 +131,17 @@ async fn run_once(context: &Context, job_id: JobId) -> bool {
         }
     };
     let _held = context.hold(lease.job_id, lease.attempts);
-    let trace = lease.trace.map_or_else(Trace::begin, Trace::follow);
     let span = tracing::info_span!(
         "job",
         job.id = %lease.job_id,
         job.kind = lease.kind,
         job.subject = %lease.subject_id,
         job.attempts = lease.attempts,
-        trace.id = trace.id()
+        trace.id = field::Empty,
+        payment.id = field::Empty,
+        payment.trace = field::Empty
     );
+    let trace = Trace::of(&span, lease.trace);
     let began = Instant::now();
     let again = tally::scope(trace.scope(run_leased(context, txn, &lease))).instrument(span).await;
     context.metrics.job_ran(&lease, began.elapsed());

@@ -13,6 +13,7 @@ use shared::domain::payment::{
 };
 use shared::domain::text_rules::{check_statement_descriptor, check_text};
 use shared::domain::timeline::TimelineEntry;
+use shared::trace::Trace;
 use uuid::Uuid;
 
 use super::swish::{self, CreateSwish, Swish};
@@ -174,6 +175,7 @@ impl WantedPayment {
             updated_at: now,
             completed_at: None,
             expires_at: None,
+            trace: Trace::current(),
         }
     }
 }

@@ -12,6 +12,7 @@ macro_rules! say {
 }
 
 pub mod demo;
+pub mod introduction;
 pub mod leftovers;
 pub mod places;
 pub mod postgres;

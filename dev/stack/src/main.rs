@@ -12,6 +12,8 @@ enum Command {
     Run(stack::run::Options),
     /// Takes a payment through the running stack and shows what happens.
     Demo,
+    /// Prints how a service that runs elsewhere, in containers, is used.
+    Introduce(stack::introduction::Introduction),
     /// Removes the development data (.dev).
     Clean,
     /// Runs a command with a private Postgres and Redis: TEST_DATABASE_URL, TEST_REDIS_URL.
@@ -27,6 +29,7 @@ async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Run(options) => stack::run::run(options).await.map(|()| ExitCode::SUCCESS),
         Command::Demo => stack::demo::demo().await.map(|()| ExitCode::SUCCESS),
+        Command::Introduce(introduction) => introduction.print().map(|()| ExitCode::SUCCESS),
         Command::Clean => stack::leftovers::clean().map(|()| ExitCode::SUCCESS),
         Command::With { command } => stack::with::with(&command).await,
     };

@@ -11,6 +11,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::introduction::Introduction;
 use crate::leftovers::end_leftovers;
 use crate::places::{check_port, dev_dir, free_port, kept_secret, own_program, write_private};
 use crate::postgres::{Cluster, Durability};
@@ -283,29 +284,21 @@ fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u
 }
 
 fn introduce(addresses: &Addresses, options: &Options, took: Duration) -> Result<()> {
-    let api = &addresses.api;
-    let token = token(&addresses.jwt_secret, "user-1", "user")?;
+    let introduction = Introduction {
+        api_url: addresses.api.clone(),
+        jwt_development_secret: addresses.jwt_secret.clone(),
+        stripe_simulator_url: addresses.simulator.clone(),
+        swish_control_url: addresses.swish.control_url(),
+    };
     say!("\nReady after {:.1} s, with {} worker(s).\n", took.as_secs_f64(), options.workers);
-    say!("  Swagger UI   {api}/docs");
-    match &addresses.simulator {
-        Some(url) => say!("  Stripe       simulated, {url}/_control/ledger"),
-        None => say!(
-            "  Stripe       the real one; send its events here with\n               \
-             stripe listen --forward-to {api}/api/webhooks/stripe"
-        ),
-    }
-    say!("  Swish        simulated; the payer's phone is {}", addresses.swish.control_url());
+    let token = introduction.addresses()?;
     say!("  logs         .dev/logs, addresses and tokens for scripts: .dev/stack.json");
     say!("  token        {token}\n");
     if options.workers == 0 {
         say!("No worker runs: payments are accepted, and wait. Start again with WORKERS=1 to have them done.\n");
     }
     say!("Take a payment (or see one step by step: make demo):\n");
-    say!(
-        "curl -s {api}/api/payments -H 'Prefer: wait=10' -H 'Content-Type: application/json' \\\n  \
-         -H 'Authorization: Bearer {token}' \\\n  \
-         -d '{{\"provider\": \"stripe\", \"amount\": 19900, \"currency\": \"sek\", \"payment_method\": \"pm_card_visa\"}}'\n"
-    );
+    introduction.payment(&token);
     say!("Ctrl-C stops everything.");
     Ok(())
 }

@@ -19,6 +19,15 @@ impl WorkerProcess {
     /// It is not built: `make test` builds it.
     #[must_use]
     pub fn start(app: &TestApp) -> Self {
+        Self::start_with(app, &[])
+    }
+
+    /// With more settings.
+    ///
+    /// # Panics
+    /// It is not built: `make test` builds it.
+    #[must_use]
+    pub fn start_with(app: &TestApp, more: &[(&str, &str)]) -> Self {
         let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
         let child = Command::new(program("payment-worker"))
             .env("WORKER_LISTEN", &address)
@@ -31,6 +40,7 @@ impl WorkerProcess {
             .env("STRIPE_EVENT_SWEEP", "false")
             .env("RUST_LOG", "warn")
             .env("LOG_FORMAT", "text")
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .spawn()
             .expect("the worker starts");
@@ -77,6 +87,14 @@ impl ApiProcess {
     /// # Panics
     /// It is not built: `make test` builds it. Or it does not answer.
     pub async fn start(app: &TestApp) -> Self {
+        Self::start_with(app, &[]).await
+    }
+
+    /// With more settings.
+    ///
+    /// # Panics
+    /// It is not built: `make test` builds it. Or it does not answer.
+    pub async fn start_with(app: &TestApp, more: &[(&str, &str)]) -> Self {
         let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
         let child = Command::new(program("payment-api"))
             .env("DATABASE_URL", &app.database_url)
@@ -88,6 +106,7 @@ impl ApiProcess {
             .env("DRAIN_MS", "1000")
             .env("RUST_LOG", "warn")
             .env("LOG_FORMAT", "text")
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .spawn()
             .expect("the API starts");

@@ -45,6 +45,7 @@ pub(crate) fn common(database_url: &str, redis_url: &str, queue_prefix: &str) ->
         queue_prefix: queue_prefix.to_owned(),
         database_connections_max: 8,
         log_format: shared::telemetry::LogFormat::Text,
+        otel_exporter_otlp_endpoint: None,
         log_filter: "warn".to_owned(),
     }
 }

@@ -15,6 +15,7 @@ use super::money::Money;
 use super::operation::{NotPossible, Operation};
 use super::swish::SwishDetails;
 use super::transitions::{Movement, Transitions, movement};
+use crate::trace::Trace;
 
 names! {
     /// The providers that move the money.
@@ -148,6 +149,8 @@ pub struct Payment {
     pub completed_at: Option<DateTime<Utc>>,
     /// Until when the money is held, or the payer can pay.
     pub expires_at: Option<DateTime<Utc>>,
+    /// In which it was asked for, for the logs.
+    pub trace: Option<Trace>,
 }
 
 /// A payment as the provider describes it.

@@ -3,6 +3,7 @@ use sea_orm::entity::prelude::*;
 use crate::domain::ids::{CustomerId, PaymentId, SubscriptionId, UserId};
 use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMethod, Payment, PaymentStatus, ProviderName};
+use crate::trace::Trace;
 
 #[derive(Clone, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "payments")]
@@ -45,6 +46,7 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     pub completed_at: Option<DateTimeUtc>,
     pub expires_at: Option<DateTimeUtc>,
+    pub trace_parent: Option<String>,
 }
 
 /// By hand, because of the client secret.
@@ -105,6 +107,7 @@ impl TryFrom<Model> for Payment {
             updated_at: row.updated_at,
             completed_at: row.completed_at,
             expires_at: row.expires_at,
+            trace: row.trace_parent.as_deref().and_then(Trace::parse),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use tracing::Span;
 
 use super::{CallError, ProviderError};
 use crate::domain::payment::ProviderName;
@@ -94,6 +95,11 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Of the request, for the log and the trace.
+    pub fn span(&self) -> Span {
+        tracing::info_span!("provider_request", provider = self.breaker.provider.as_str(), operation = self.operation)
+    }
+
     /// What came of it: `answered` or `declined`, or how it failed.
     pub fn ended(self, answer: Result<&str, &ProviderError>) {
         let (result, fails) = match answer {

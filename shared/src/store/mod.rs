@@ -27,6 +27,9 @@ pub mod saved_payment_methods;
 pub mod setups;
 pub mod subscriptions;
 
+/// The newest migration that this release needs.
+pub const SCHEMA: &str = "m20261125_000024_traces_of_payments";
+
 /// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
 ///
 /// # Errors
@@ -134,6 +137,11 @@ where
     I: IntoIterator<Item = Value>,
 {
     Statement::from_sql_and_values(DbBackend::Postgres, text, values)
+}
+
+/// A statement without values.
+pub(crate) fn statement(text: &str) -> Statement {
+    Statement::from_string(DbBackend::Postgres, text)
 }
 
 /// For `make_interval(secs => $n)`.

@@ -15,7 +15,7 @@ use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
 use crate::domain::timeline::{Step, TimelineEntry};
 use crate::entities::{payment, payment_timeline};
-use crate::tally;
+use crate::{tally, trace};
 
 /// Writes a new payment.
 ///
@@ -24,6 +24,7 @@ use crate::tally;
 pub async fn insert(conn: &impl ConnectionTrait, new: &Payment) -> Result<(), DbErr> {
     payment::Entity::insert(row(new)?).exec_without_returning(conn).await?;
     tally::payment(None, new);
+    trace::works_on(new.id, None);
     Ok(())
 }
 
@@ -32,12 +33,7 @@ pub async fn insert(conn: &impl ConnectionTrait, new: &Payment) -> Result<(), Db
 /// # Errors
 /// The database's own.
 pub async fn find(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) -> Result<Option<Payment>, DbErr> {
-    payment::Entity::find_by_id(id.0)
-        .filter(payment::Column::UserId.eq(&owner.0))
-        .one(conn)
-        .await?
-        .map(TryInto::try_into)
-        .transpose()
+    read(payment::Entity::find_by_id(id.0).filter(payment::Column::UserId.eq(&owner.0)).one(conn).await?)
 }
 
 /// The payment a job works on. No user asks here, so there is no owner.
@@ -45,7 +41,7 @@ pub async fn find(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) ->
 /// # Errors
 /// The database's own.
 pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
-    payment::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
+    read(payment::Entity::find_by_id(id.0).one(conn).await?)
 }
 
 /// The payment that is known to the provider by this id.
@@ -53,8 +49,7 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<
 /// # Errors
 /// The database's own.
 pub async fn find_by_provider_id(conn: &impl ConnectionTrait, id: &str) -> Result<Option<Payment>, DbErr> {
-    let found = payment::Entity::find().filter(payment::Column::ProviderPaymentId.eq(id)).one(conn).await?;
-    found.map(TryInto::try_into).transpose()
+    read(payment::Entity::find().filter(payment::Column::ProviderPaymentId.eq(id)).one(conn).await?)
 }
 
 /// A user's payment, locked until the transaction ends.
@@ -63,7 +58,15 @@ pub async fn find_by_provider_id(conn: &impl ConnectionTrait, id: &str) -> Resul
 /// The database's own.
 pub async fn lock(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) -> Result<Option<Payment>, DbErr> {
     let found = payment::Entity::find_by_id(id.0).filter(payment::Column::UserId.eq(&owner.0)).lock_exclusive();
-    found.one(conn).await?.map(TryInto::try_into).transpose()
+    read(found.one(conn).await?)
+}
+
+/// The payment of a row: from here on the log tells that it is worked on.
+fn read(row: Option<payment::Model>) -> Result<Option<Payment>, DbErr> {
+    let Some(row) = row else { return Ok(None) };
+    let payment = Payment::try_from(row)?;
+    trace::works_on(payment.id, payment.trace);
+    Ok(Some(payment))
 }
 
 /// Writes a payment that the provider made, unless it is here already. Whether it was written.
@@ -136,7 +139,8 @@ pub async fn list(
 pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment) -> Result<Saved, DbErr> {
     use payment::Column;
     // Triggers keep the sums.
-    let kept = [Column::UserId, Column::SubscriptionId, Column::AmountRefunded, Column::AmountDisputed];
+    let kept =
+        [Column::UserId, Column::SubscriptionId, Column::AmountRefunded, Column::AmountDisputed, Column::TraceParent];
     let saved = swap::<payment::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
     if saved == Saved::Saved {
         tally::payment(Some(before), after);
@@ -242,5 +246,6 @@ fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
         updated_at: Set(payment.updated_at),
         completed_at: Set(payment.completed_at),
         expires_at: Set(payment.expires_at),
+        trace_parent: Set(payment.trace.map(|trace| trace.to_string())),
     })
 }

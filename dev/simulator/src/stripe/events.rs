@@ -17,7 +17,7 @@ use super::webhooks::Delivery;
 use super::world::{Actor, Inner, World, random_id};
 use crate::faults::Mode;
 
-const API_VERSION: &str = "2026-09-30.endive";
+pub(crate) const API_VERSION: &str = "2026-09-30.endive";
 
 pub(crate) const LIST: Operation = Operation::get(
     "events.list",

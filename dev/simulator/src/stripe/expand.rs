@@ -33,7 +33,7 @@ fn fields(kind: Kind) -> &'static [(&'static str, Link)] {
             ("latest_charge", To(Kind::Charge)),
         ],
         Kind::Customer => &[("invoice_settings.default_payment_method", To(Kind::PaymentMethod))],
-        Kind::Event | Kind::Product => &[],
+        Kind::Event | Kind::Product | Kind::WebhookEndpoint => &[],
         Kind::Invoice => &[
             ("customer", To(Kind::Customer)),
             ("default_payment_method", To(Kind::PaymentMethod)),

@@ -24,6 +24,7 @@ pub(crate) mod refunds;
 pub(crate) mod setup_intents;
 pub(crate) mod store;
 pub(crate) mod subscriptions;
+mod webhook_endpoints;
 mod webhooks;
 pub(crate) mod world;
 
@@ -35,7 +36,7 @@ use crate::faults::Operations;
 use gate::{Gate, Operation};
 
 /// Every operation. What is not here has no route, and no fault can be set on it.
-const ALL: [&Operation; 54] = [
+const ALL: [&Operation; 55] = [
     &charges::LIST,
     &charges::RETRIEVE,
     &customers::CREATE,
@@ -90,6 +91,7 @@ const ALL: [&Operation; 54] = [
     &subscriptions::RESUME,
     &subscriptions::RETRIEVE,
     &subscriptions::UPDATE,
+    &webhook_endpoints::LIST,
 ];
 
 /// What faults can be set on: the operations, and the types of events.

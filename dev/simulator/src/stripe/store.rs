@@ -22,10 +22,11 @@ pub enum Kind {
     Refund,
     SetupIntent,
     Subscription,
+    WebhookEndpoint,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Charge,
         Self::Customer,
         Self::Dispute,
@@ -39,6 +40,7 @@ impl Kind {
         Self::Refund,
         Self::SetupIntent,
         Self::Subscription,
+        Self::WebhookEndpoint,
     ];
 
     /// As it stands in a URL: `payment_intents`.
@@ -57,6 +59,7 @@ impl Kind {
             Self::Refund => "refunds",
             Self::SetupIntent => "setup_intents",
             Self::Subscription => "subscriptions",
+            Self::WebhookEndpoint => "webhook_endpoints",
         }
     }
 

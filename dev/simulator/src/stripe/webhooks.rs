@@ -17,7 +17,7 @@ const AT_ONCE_MAX: usize = 64;
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 pub(crate) struct Endpoint {
-    url: String,
+    pub(crate) url: String,
     secret: String,
     retry: Duration,
     http: reqwest::Client,

@@ -238,7 +238,9 @@ fn authority(name: &str, constraints: BasicConstraints) -> anyhow::Result<Certif
 }
 
 fn server() -> anyhow::Result<CertificateParams> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])?;
+    // The last is the simulator's name among containers.
+    let names = ["localhost", "127.0.0.1", "::1", "simulator"];
+    let mut params = CertificateParams::new(names.map(str::to_owned))?;
     params.distinguished_name = named("localhost", "Simulated Swish");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

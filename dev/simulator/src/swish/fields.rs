@@ -128,11 +128,11 @@ pub(super) fn is_swish_number(text: &str) -> bool {
     text.len() == 10 && text.starts_with("123") && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Https; on this machine http as well.
+/// Https; on this machine, and by a name that only a private network knows, http as well.
 pub(super) fn is_callback_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| match (url.scheme(), url.host()) {
         ("https", Some(_)) => true,
-        ("http", Some(Host::Domain(name))) => name == "localhost",
+        ("http", Some(Host::Domain(name))) => !name.contains('.'),
         ("http", Some(Host::Ipv4(address))) => address.is_loopback(),
         ("http", Some(Host::Ipv6(address))) => address.is_loopback(),
         _ => false,

@@ -17,6 +17,7 @@ mod setups;
 mod signature;
 mod subscriptions;
 mod transport;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub use event::{EVENT_TYPES, Event, Subject, UnreadableEvent};
 pub use event_feed::FedEvent;
 pub use invoices::ProviderInvoice;
 pub use payments::{Answer, NewPayment};
+pub use webhook_endpoints::WebhookEndpoint;
+
 pub use signature::{InvalidSignature, TOLERANCE, sign, verify};
 
 /// The pinned API version: of our calls, and to be set on the webhook endpoint too.

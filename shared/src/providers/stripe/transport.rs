@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use stripe_client_core::{RequestBuilder, StripeMethod};
+use tracing::Instrument as _;
 
 use crate::domain::evidence::Failure;
 use crate::domain::payment::ProviderName;
@@ -112,7 +113,7 @@ impl Call<'_> {
         key: Option<&str>,
     ) -> Result<Value, Refusal> {
         let pass = self.transport.breakers.enter(&method, path).map_err(Refusal::Error)?;
-        let answer = self.exchange(method, path, body, key).await;
+        let answer = self.exchange(method, path, body, key).instrument(pass.span()).await;
         pass.ended(match &answer {
             Ok(_) => Ok("answered"),
             Err(Refusal::Declined { .. }) => Ok("declined"),

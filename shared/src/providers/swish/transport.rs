@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
+use tracing::Instrument as _;
 use url::Url;
 
 use super::certificate::{CertificateFiles, CertificateInfo, Contents};
@@ -89,7 +90,7 @@ impl Transport {
         body: Option<(&str, &Value)>,
     ) -> Result<Reply, ProviderError> {
         let pass = self.breakers.enter(&method, path)?;
-        let answer = self.exchange(method, path, body).await;
+        let answer = self.exchange(method, path, body).instrument(pass.span()).await;
         pass.ended(answer.as_ref().map(|_| "answered"));
         answer
     }

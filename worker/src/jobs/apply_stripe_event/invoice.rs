@@ -10,6 +10,7 @@ use shared::domain::subscription::Subscription;
 use shared::providers::ProviderError;
 use shared::providers::stripe::{ProviderInvoice, Stripe};
 use shared::store::{payments, provider_events, subscriptions};
+use shared::trace::Trace;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::News;
@@ -122,6 +123,7 @@ fn payment_of(subscription: &Subscription, seen: ProviderPayment) -> Result<Paym
         updated_at: now,
         completed_at: None,
         expires_at: None,
+        trace: Trace::current(),
     };
     Ok(payment.apply(Evidence::Observed(seen), now)?)
 }
