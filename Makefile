@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract test-random test-faults test-mutations test-backlog lint openapi bench-pickup bench-outage bench-waiters clean
+.PHONY: help setup build run demo test contract check-ops check-live test-random test-faults test-mutations test-backlog test-roll lint openapi bench-pickup bench-outage bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -28,6 +28,12 @@ test: build      ## Runs all tests against a private Postgres and Redis
 contract: build  ## The OpenAPI document under public linters, generated clients and schemathesis. SEEDS="1 2 3" EXAMPLES=n
 	@dev/contract/run.sh
 
+check-ops: build ## Chart, manifests, images, compose file, workflows, alert rules and dashboards, by public tools; nothing runs
+	@for check in images rules dashboards chart; do echo "=== $$check"; dev/ops/$$check.sh || exit 1; done
+
+check-live: build ## Asks a Prometheus each question of the dashboards and alerts, while a stack works
+	@python3 dev/ops/underload.py
+
 test-random: build ## Random histories against the simulator's ledger. SEEDS=n FIRST_SEED=n OPS=n
 	@SEEDS=$${SEEDS:-20} OPS=$${OPS:-2000} $(STACK) with cargo test -p payment-testing --test it histories:: -- --nocapture
 
@@ -40,11 +46,14 @@ test-mutations: build ## Breaks each promise on purpose and sees whether make te
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
 
-bench-outage: build ## Takes Redis away while 200 payments a second arrive: what clients notice, and that none is lost
-	@exec $(STACK) with target/debug/payment-bench outage
+bench-outage:    ## Takes Redis away while 200 payments a second arrive: what clients notice, and that none is lost. Release build
+	@cargo build --release --bins && exec target/release/payment-stack with target/release/payment-bench outage
 
 bench-waiters: build ## Measures a thousand requests that wait: memory, subscriptions, how soon they are answered
 	@exec $(STACK) with target/debug/payment-bench waiters
+
+test-roll:       ## Replaces APIs behind a balancer, and workers, under 200 payments a second: none may fail. Release build
+	@cargo build --release --bins && HAPROXY=$$(dev/ops/haproxy.sh) target/release/payment-stack with target/release/payment-bench roll
 
 test-backlog: build ## Drains 100,000 jobs that were accepted while no worker ran
 	@exec $(STACK) with target/debug/payment-bench backlog

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -74,6 +75,10 @@ impl<E: Endpoint> Endpoint for Envelope<E> {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         secure(&mut response, is_api);
+        if self.state.draining.load(Ordering::Relaxed) {
+            // Whoever keeps connections, as load balancers do, must make the next one to another process.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         let status = response.status();
         self.state.metrics.request(method.as_str(), &route, status.as_u16(), started.elapsed());
         let elapsed = started.elapsed();

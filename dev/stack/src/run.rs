@@ -51,6 +51,8 @@ struct Stack {
 /// Everything that a script needs to use the stack.
 struct Addresses {
     api: String,
+    /// Where each worker has its metrics.
+    workers: Vec<String>,
     database: String,
     redis: String,
     /// None: the real Stripe.
@@ -161,7 +163,8 @@ async fn start(stack: &mut Stack, options: &Options) -> Result<Addresses> {
     let swish = SimulatedSwish::prepare(&dir)?;
     let port = start_simulator(stack, &api, &webhook_secret, &swish).await?;
     let simulator = options.stripe_api_key.is_none().then(|| format!("http://127.0.0.1:{port}"));
-    let addresses = Addresses { api, database, redis, simulator, swish, jwt_secret, webhook_secret };
+    let workers = (0..options.workers).map(|_| Ok(format!("127.0.0.1:{}", free_port()?))).collect::<Result<_>>()?;
+    let addresses = Addresses { api, workers, database, redis, simulator, swish, jwt_secret, webhook_secret };
     start_service(stack, options, &addresses)?;
     Ok(addresses)
 }
@@ -208,16 +211,14 @@ fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) ->
         }
         (None, None) => bail!("neither Stripe nor a simulator"),
     }
-    let mut programs = vec![("api".to_owned(), own_program("payment-api")?)];
-    for n in 1..=options.workers {
-        programs.push((format!("worker-{n}"), own_program("payment-worker")?));
+    let mut programs = vec![("api".to_owned(), own_program("payment-api")?, None)];
+    for (n, listen) in (1..).zip(&addresses.workers) {
+        programs.push((format!("worker-{n}"), own_program("payment-worker")?, Some(listen.clone())));
     }
     // The API is stopped before the workers: it is kept last.
-    for (name, program) in programs.into_iter().rev() {
+    for (name, program, listen) in programs.into_iter().rev() {
         let mut environment = environment.clone();
-        if name.starts_with("worker-") {
-            environment.push(("WORKER_LISTEN", format!("127.0.0.1:{}", free_port()?)));
-        }
+        environment.extend(listen.map(|listen| ("WORKER_LISTEN", listen)));
         stack.keep(&name, Signal::SIGTERM, move || {
             let mut command = Command::new(&program);
             command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -256,9 +257,12 @@ async fn wait_until_ready(api: &str) -> Result<()> {
 /// Written whole or not at all: scripts read it while we write.
 fn write_stack_json(dir: &Path, addresses: &Addresses, pids: &BTreeMap<String, u32>) -> Result<()> {
     let workers: Vec<u32> = pids.iter().filter(|(name, _)| name.starts_with("worker-")).map(|(_, pid)| *pid).collect();
+    let workers_metrics = addresses.workers.iter().map(|listen| format!("http://{listen}/metrics"));
+    let metrics: Vec<String> = std::iter::once(format!("{}/metrics", addresses.api)).chain(workers_metrics).collect();
     let text = serde_json::to_string_pretty(&json!({
         "api_url": addresses.api,
         "docs_url": format!("{}/docs", addresses.api),
+        "metrics_urls": metrics,
         "token": token(&addresses.jwt_secret, "user-1", "user")?,
         "other_token": token(&addresses.jwt_secret, "user-2", "user")?,
         "admin_token": token(&addresses.jwt_secret, "admin-1", "admin")?,

@@ -105,14 +105,14 @@ impl TestApp {
     }
 
     pub async fn start_as(settings: Settings) -> Self {
-        let Settings { auth, redis_url, rate_limits, trusted_proxies } = settings;
+        let Settings { auth, redis_url, rate_limits, trusted_proxies, webhook_url } = settings;
         let database_url = database::fresh().await;
         let queue_prefix = format!("test-{}", Uuid::new_v4().simple());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let api_url = format!("http://{}", listener.local_addr().expect("an address"));
         let simulator = Simulator::start(simulator::Config {
             listen: "127.0.0.1:0".parse().expect("an address"),
-            webhook_url: Some(format!("{api_url}/api/webhooks/stripe")),
+            webhook_url: webhook_url.or_else(|| Some(format!("{api_url}/api/webhooks/stripe"))),
             webhook_secret: WEBHOOK_SECRET.to_owned(),
             webhook_retry_ms: 50,
             state_file: None,

@@ -95,24 +95,46 @@ impl ApiProcess {
     /// # Panics
     /// It is not built: `make test` builds it. Or it does not answer.
     pub async fn start_with(app: &TestApp, more: &[(&str, &str)]) -> Self {
-        let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
-        let child = Command::new(program("payment-api"))
+        Self::start_at(app, stack::places::free_port().expect("a port"), more).await
+    }
+
+    /// On a port, with more settings.
+    ///
+    /// # Panics
+    /// It is not built: `make test` builds it. Or it does not answer.
+    pub async fn start_at(app: &TestApp, port: u16, more: &[(&str, &str)]) -> Self {
+        let address = format!("127.0.0.1:{port}");
+        let child = Self::command(app, &address).envs(more.iter().copied()).spawn().expect("the API starts");
+        let this = Self { child, url: format!("http://{address}"), http: reqwest::Client::new() };
+        crate::wait_until("the API answers", async || this.get("/health/ready").await).await;
+        this
+    }
+
+    fn command(app: &TestApp, address: &str) -> Command {
+        let mut command = Command::new(program("payment-api"));
+        command
             .env("DATABASE_URL", &app.database_url)
             .env("REDIS_URL", &app.redis_url)
             .env("QUEUE_PREFIX", &app.queue_prefix)
-            .env("LISTEN", &address)
+            .env("LISTEN", address)
             .env("JWT_DEVELOPMENT_SECRET", crate::JWT_SECRET)
             .env("STRIPE_WEBHOOK_SECRETS", crate::WEBHOOK_SECRET)
             .env("DRAIN_MS", "1000")
             .env("RUST_LOG", "warn")
             .env("LOG_FORMAT", "text")
-            .envs(more.iter().copied())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the API starts");
-        let this = Self { child, url: format!("http://{address}"), http: reqwest::Client::new() };
-        crate::wait_until("the API answers", async || this.get("/health/ready").await).await;
-        this
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Whether `payment-api health` finds it well.
+    ///
+    /// # Panics
+    /// The command cannot be run.
+    #[must_use]
+    pub fn is_healthy(&self, app: &TestApp) -> bool {
+        let address = self.url.trim_start_matches("http://");
+        let mut command = Self::command(app, address);
+        command.arg("health").stderr(Stdio::null()).status().expect("a command").success()
     }
 
     /// What it has at a path, if it answers well.

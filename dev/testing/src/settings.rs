@@ -11,6 +11,8 @@ pub struct Settings {
     /// None, unless a test wants some.
     pub rate_limits: RateLimits,
     pub trusted_proxies: Vec<IpNet>,
+    /// Where Stripe sends events. None: to the API of the test.
+    pub webhook_url: Option<String>,
 }
 
 impl Default for Settings {
@@ -20,6 +22,7 @@ impl Default for Settings {
             redis_url: database::redis_url(),
             rate_limits: RateLimits::default(),
             trusted_proxies: Vec::new(),
+            webhook_url: None,
         }
     }
 }

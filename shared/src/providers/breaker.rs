@@ -51,13 +51,13 @@ impl Breakers {
     }
 }
 
-/// A path without ids: `/refunds/re_1/cancel` is `/refunds/:id/cancel`. Providers' paths are a collection, an id, what is
+/// A path without ids: `/refunds/re_1/cancel` is `/refunds/{id}/cancel`. Providers' paths are a collection, an id, what is
 /// wanted of it; Swish's begin with a version.
 fn template(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
     let mut segments = path.split('/').filter(|segment| !segment.is_empty()).peekable();
     segments.next_if(|first| first.strip_prefix('v').is_some_and(|number| number.parse::<u8>().is_ok()));
-    segments.enumerate().map(|(at, segment)| format!("/{}", if at % 2 == 1 { ":id" } else { segment })).collect()
+    segments.enumerate().map(|(at, segment)| format!("/{}", if at % 2 == 1 { "{id}" } else { segment })).collect()
 }
 
 #[derive(Debug)]
@@ -184,10 +184,10 @@ mod tests {
     fn operations_have_no_ids() {
         let of = |path, expected: &str| assert_eq!(template(path), expected);
         of("/payment_intents", "/payment_intents");
-        of("/payment_intents/pi_1/capture", "/payment_intents/:id/capture");
-        of("/customers/cus_1/payment_methods/pm_1?limit=3", "/customers/:id/payment_methods/:id");
-        of("v2/paymentrequests/0123456789ABCDEF", "/paymentrequests/:id");
-        of("v1/refunds/0123456789ABCDEF", "/refunds/:id");
+        of("/payment_intents/pi_1/capture", "/payment_intents/{id}/capture");
+        of("/customers/cus_1/payment_methods/pm_1?limit=3", "/customers/{id}/payment_methods/{id}");
+        of("v2/paymentrequests/0123456789ABCDEF", "/paymentrequests/{id}");
+        of("v1/refunds/0123456789ABCDEF", "/refunds/{id}");
     }
 
     #[test]

@@ -317,11 +317,14 @@ async fn a_rolling_restart_of_the_api_refuses_no_request() {
     let app = TestApp::start().await;
     let mut api = ApiProcess::start(&app).await;
     assert!(api.get("/health/ready").await.is_some());
+    assert!(api.is_healthy(&app));
     api.signal(Signal::SIGTERM);
     let not_ready = async || api.get("/health/ready").await.is_none().then_some(());
     wait_until("readiness is false", not_ready).await;
     // The load balancer has not noticed yet.
-    assert!(api.get("/health").await.is_some(), "requests are still taken");
+    let taken = reqwest::get(format!("{}/health", api.url)).await.expect("requests are still taken");
+    assert_eq!(taken.headers()["connection"], "close", "the next one goes elsewhere");
+    assert!(!api.is_healthy(&app), "it is not ready");
     let end = Instant::now() + Duration::from_secs(10);
     while api.ended_well().is_none() {
         assert!(Instant::now() < end, "it does not end");

@@ -1,9 +1,11 @@
-//! Measurements. Run them by `make bench-pickup`, `make test-backlog`, `make bench-outage` and `make bench-waiters`: they need the servers of the
-//! tests.
+//! Measurements. The Makefile has a target for each: they need the servers of the tests.
 
+mod load;
 mod outage;
+mod roll;
 mod waiters;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -38,6 +40,14 @@ enum Bench {
         #[arg(long, default_value_t = 200)]
         per_second: u32,
     },
+    /// Replaces APIs behind a balancer, and workers, while payments arrive; fails if a request does, or a payment is lost.
+    Roll {
+        /// The program of HAProxy.
+        #[arg(long, env)]
+        haproxy: PathBuf,
+        #[arg(long, default_value_t = 200)]
+        per_second: u32,
+    },
     /// Opens requests that wait for one payment, and tells what they cost and how long after a change all are answered.
     Waiters {
         #[arg(long, default_value_t = 1_000)]
@@ -52,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Pickup { jobs } => pickup(jobs).await,
         Bench::Backlog { jobs, workers } => backlog(jobs, workers).await,
         Bench::Outage { per_second } => outage::run(per_second).await,
+        Bench::Roll { haproxy, per_second } => roll::run(&haproxy, per_second).await,
         Bench::Waiters { requests } => waiters::run(requests).await,
     }
 }
