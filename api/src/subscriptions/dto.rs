@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shared::domain::ids::{CustomerId, SubscriptionId, UserId};
 use shared::domain::money::Money;
 use shared::domain::subscription::{Interval as Every, Subscription, SubscriptionChange, SubscriptionStatus as Status};
-use shared::domain::text_rules::{METADATA_KEYS_MAX, check_text};
+use shared::domain::text_rules::{METADATA_KEYS_MAX, check_metadata_key, check_text};
 use uuid::Uuid;
 
 use crate::body::escape;
@@ -187,13 +187,13 @@ impl UpdateSubscription {
 /// What is wrong with the keys that a patch removes: those that it sets are looked at with all of the metadata.
 pub(crate) fn patch_errors(patch: &MaybeUndefined<HashMap<String, Option<String>>>) -> Vec<FieldError> {
     let MaybeUndefined::Value(patch) = patch else { return Vec::new() };
-    let fault = |pointer: String, detail: &str| FieldError { pointer, detail: detail.to_owned() };
     if patch.len() > METADATA_KEYS_MAX {
-        return vec![fault("/metadata".to_owned(), "has more keys than there can be")];
+        let detail = "has more keys than there can be".to_owned();
+        return vec![FieldError { pointer: "/metadata".to_owned(), detail }];
     }
-    let no_key = |key: &str| !(1..=40).contains(&key.chars().count()) || key.contains(['[', ']']);
-    let removed = patch.iter().filter(|(key, value)| value.is_none() && no_key(key));
-    removed.map(|(key, _)| fault(format!("/metadata/{}", escape(key)), "cannot be a key")).collect()
+    let removed = patch.iter().filter(|(_, value)| value.is_none());
+    let faults = removed.filter_map(|(key, _)| Some((key, check_metadata_key(key).err()?)));
+    faults.map(|(key, detail)| FieldError { pointer: format!("/metadata/{}", escape(key)), detail }).collect()
 }
 
 /// All of the metadata, as a merge patch (RFC 7396) wants it. `None`: it stays.

@@ -53,6 +53,15 @@ pub fn check_statement_descriptor(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// # Errors
+/// Says why it can be no key of metadata.
+pub fn check_metadata_key(key: &str) -> Result<(), String> {
+    if !(1..=40).contains(&key.chars().count()) || key.contains(['[', ']']) {
+        return Err("a key must be 1 to 40 characters long, without [ and ]".to_owned());
+    }
+    Ok(())
+}
+
 /// Metadata as Stripe takes it. Gives each wrong entry's key with what is wrong, or an empty key for the whole.
 #[must_use]
 pub fn metadata_faults(metadata: &BTreeMap<String, String>) -> Vec<(String, String)> {
@@ -61,8 +70,8 @@ pub fn metadata_faults(metadata: &BTreeMap<String, String>) -> Vec<(String, Stri
         faults.push((String::new(), format!("must have at most {METADATA_KEYS_MAX} keys")));
     }
     for (key, value) in metadata {
-        if key.is_empty() || key.chars().count() > 40 || key.contains(['[', ']']) || check_text(key, 40).is_err() {
-            faults.push((key.clone(), "a key must be 1 to 40 characters long, without [ and ]".to_owned()));
+        if let Err(fault) = check_metadata_key(key).and_then(|()| check_text(key, 40)) {
+            faults.push((key.clone(), fault));
         } else if RESERVED_METADATA_KEYS.contains(&key.as_str()) {
             faults.push((key.clone(), "this key is reserved".to_owned()));
         } else if value.is_empty() {

@@ -322,7 +322,8 @@ async fn a_rolling_restart_of_the_api_refuses_no_request() {
     let not_ready = async || api.get("/health/ready").await.is_none().then_some(());
     wait_until("readiness is false", not_ready).await;
     // The load balancer has not noticed yet.
-    let taken = reqwest::get(format!("{}/health", api.url)).await.expect("requests are still taken");
+    let taken = reqwest::Client::new().get(format!("{}/health", api.url)).send().await;
+    let taken = taken.expect("requests are still taken");
     assert_eq!(taken.headers()["connection"], "close", "the next one goes elsewhere");
     assert!(!api.is_healthy(&app), "it is not ready");
     let end = Instant::now() + Duration::from_secs(10);

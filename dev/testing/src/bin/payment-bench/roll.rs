@@ -27,10 +27,11 @@ pub(crate) async fn run(haproxy: &Path, per_second: u32) -> anyhow::Result<()> {
     let app = TestApp::start_as(Settings { webhook_url, ..Settings::default() }).await;
     let _balancer = Balancer::start(haproxy, port, &ports)?;
     let api = async |port| ApiProcess::start_at(&app, port, &[("DRAIN_MS", DRAIN)]).await;
-    let mut apis = vec![api(ports[0]).await, api(ports[1]).await];
-    let mut workers = vec![WorkerProcess::start(&app), WorkerProcess::start(&app)];
+    let mut apis = [api(ports[0]).await, api(ports[1]).await];
+    let mut workers = [WorkerProcess::start(&app), WorkerProcess::start(&app)];
+    let http = reqwest::Client::new();
     testing::wait_until("the balancer has found them", async || {
-        reqwest::get(format!("{url}/health/ready")).await.ok()?.error_for_status().ok()
+        http.get(format!("{url}/health/ready")).send().await.ok()?.error_for_status().ok()
     })
     .await;
     let began = Instant::now();
