@@ -28,8 +28,8 @@ test: build      ## Runs all tests against a private Postgres and Redis
 contract: build  ## The OpenAPI document under public linters, generated clients and schemathesis. SEEDS="1 2 3" EXAMPLES=n
 	@dev/contract/run.sh
 
-check-ops: build ## Chart, manifests, images, compose file, workflows, alert rules and dashboards, by public tools; nothing runs
-	@for check in images rules dashboards chart; do echo "=== $$check"; dev/ops/$$check.sh || exit 1; done
+check-ops: build ## Documents, chart, manifests, images, compose file, workflows, alert rules and dashboards, by public tools; nothing runs
+	@for check in docs images rules dashboards chart; do echo "=== $$check"; dev/ops/$$check.sh || exit 1; done
 
 check-live: build ## Asks a Prometheus each question of the dashboards and alerts, while a stack works
 	@python3 dev/ops/underload.py

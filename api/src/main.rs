@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use api::config::Config;
 use clap::Parser;
 
@@ -40,8 +41,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let _telemetry = shared::telemetry::init("payment-api", &config.common)?;
-    let listener = std::net::TcpListener::bind(config.listen)
-        .map_err(|error| anyhow::anyhow!("cannot listen on {}: {error}", config.listen))?;
+    // Tokio's: it lets a thousand connections wait to be taken, the standard library's 128, too few for a burst.
+    let listener = tokio::net::TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?.into_std()?;
     api::serve(config, listener, async {
         if let Err(error) = shared::shutdown::requested().await {
             tracing::error!(%error, "cannot listen for signals");

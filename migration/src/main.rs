@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use migration::Migrator;
 use sea_orm_migration::prelude::MigratorTrait as _;
-use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
+use sea_orm_migration::sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbErr};
 
 /// Any number, the same in every release.
 const LOCK: i64 = 7_310_579_001;
@@ -29,8 +29,21 @@ async fn main() -> anyhow::Result<()> {
     options.max_connections(1);
     let db = Database::connect(options).await.context("cannot connect to Postgres")?;
     db.execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
+    if let Some(newer) = newer(&db).await? {
+        // A release that is rolled back to finds this: it works on the newer schema, and takes nothing away from it.
+        println!("nothing to do: the database is of a newer release ({newer})");
+        return Ok(());
+    }
     let pending = Migrator::get_pending_migrations(&db).await?.len();
     Migrator::up(&db, None).await.context("a migration failed; the ones before it are in")?;
     println!("{pending} migration(s) applied");
     Ok(())
+}
+
+/// A migration that was applied and is not of this release.
+async fn newer(db: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+    Migrator::install(db).await?;
+    let applied = Migrator::get_migration_models(db).await?;
+    let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    Ok(applied.into_iter().map(|migration| migration.version).find(|version| !known.contains(version)))
 }

@@ -24,7 +24,7 @@ pub struct Common {
     /// Where spans are exported to over OTLP (HTTP), for example http://collector:4318. None: nowhere.
     #[arg(long, env)]
     pub otel_exporter_otlp_endpoint: Option<Url>,
-    /// Which logs are written, as in `info,shared=debug`.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    /// Which logs are written, as in `info,shared=debug`. (What apalis says, the worker says too.)
+    #[arg(long, env = "RUST_LOG", default_value = "info,apalis_core=off")]
     pub log_filter: String,
 }

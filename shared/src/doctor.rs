@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::sqlx::{self, Connection as _, PgConnection};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use secrecy::ExposeSecret as _;
 
@@ -85,12 +86,22 @@ pub async fn look_at_servers(report: &mut Report, config: &Common, program: &str
     }
 }
 
+/// What Postgres itself says, where it does.
+fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| chain(error), |refused| refused.message().to_owned())
+}
+
 async fn show(db: &DatabaseConnection, setting: &str) -> Result<String, DbErr> {
     let row = db.query_one_raw(store::statement(&format!("SHOW {setting}"))).await?;
     row.ok_or_else(|| DbErr::RecordNotFound(setting.to_owned()))?.try_get_by_index(0)
 }
 
 async fn postgres(report: &mut Report, config: &Common, program: &str) -> Result<(), DbErr> {
+    // Without the pool, which would try again and forget why.
+    if let Err(error) = PgConnection::connect(config.database_url.expose_secret()).await {
+        report.wrong("Postgres", format!("{}; look at DATABASE_URL", said(&error)));
+        return Ok(());
+    }
     let db = store::connect(config.database_url.expose_secret(), program, 1).await?;
     let (version, number) = (show(&db, "server_version").await?, show(&db, "server_version_num").await?);
     match number.parse::<u32>() {
@@ -166,7 +177,7 @@ async fn redis(report: &mut Report, config: &Common) -> Result<(), redis::RedisE
     };
     report.good("Redis", value("redis_version"));
     if value("redis_mode") == "cluster" {
-        report.wrong("Redis", "a cluster: the queue's scripts use keys of several slots; use one server or Sentinel");
+        report.wrong("Redis", "a cluster: the queue's scripts use keys of several slots; use one server");
     }
     if value("aof_enabled") == "0" {
         report.doubtful(

@@ -35,6 +35,15 @@ async fn stripe(report: &mut Report, config: &Config) {
         Ok(client) => client,
         Err(error) => return report.wrong("Stripe", chain(&error)),
     };
+    match client.unreadable().await {
+        Ok(unreadable) if unreadable.is_empty() => {}
+        Ok(unreadable) => {
+            report
+                .wrong("STRIPE_API_KEY", format!("it may not read {}; give it the permission", unreadable.join(", ")));
+        }
+        // Said below.
+        Err(_) => {}
+    }
     match client.list_webhook_endpoints().await {
         Ok(endpoints) => webhook_endpoint(report, &endpoints),
         Err(error @ ProviderError::NotSent { .. }) => {

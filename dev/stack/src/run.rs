@@ -196,7 +196,7 @@ fn start_service(stack: &mut Stack, options: &Options, addresses: &Addresses) ->
         ("DATABASE_URL", addresses.database.clone()),
         ("REDIS_URL", addresses.redis.clone()),
         ("LOG_FORMAT", "text".to_owned()),
-        ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned())),
+        ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info,apalis_core=off".to_owned())),
         ("LISTEN", format!("127.0.0.1:{}", options.port)),
         ("JWT_DEVELOPMENT_SECRET", addresses.jwt_secret.clone()),
         ("STRIPE_WEBHOOK_SECRETS", addresses.webhook_secret.clone()),

@@ -175,6 +175,17 @@ impl Drop for ApiProcess {
     }
 }
 
+/// Runs `payment-migrate` on the database of a test. Whether it went well, and what it said.
+///
+/// # Panics
+/// It is not built: `make test` builds it.
+#[must_use]
+pub fn migrate(app: &TestApp) -> (bool, String) {
+    let output = Command::new(program("payment-migrate")).env("DATABASE_URL", &app.database_url).output();
+    let output = output.expect("it runs");
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 async fn answer(http: &reqwest::Client, url: &str, path: &str) -> Option<String> {
     let response = http.get(format!("{url}{path}")).send().await.ok()?;
     response.error_for_status().ok()?.text().await.ok()

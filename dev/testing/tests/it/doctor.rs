@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use testing::TestApp;
+use testing::processes::migrate;
 use testing::settings::development_auth;
 
 fn worker_config(app: &TestApp, more: &[&str]) -> worker::config::Config {
@@ -82,7 +83,9 @@ async fn what_is_wrong_with_a_worker_is_said_in_words() {
         ],
     );
     let config = worker_config(&app, &[]);
+    app.fault("disputes.list", "error_before:403", 1);
     let found = worker::doctor::examine(&config).await;
+    assert_found(&found, false, &["WRONG     STRIPE_API_KEY: it may not read /disputes; give it the permission"]);
     assert_found(&found, false, &["WRONG     Stripe's webhook endpoint", "2020-08-27: make another one of 2026"]);
     let mut away = worker_config(&app, &[]);
     away.common.database_url = "postgres://nobody:secret@127.0.0.1:1/nothing".into();
@@ -94,6 +97,16 @@ async fn what_is_wrong_with_a_worker_is_said_in_words() {
         &["WRONG     Postgres: ", "look at DATABASE_URL", "WRONG     Redis: ", "look at REDIS_URL"],
     );
     assert!(!found.text().1.contains("secret@"), "{}", found.text().1);
+}
+
+#[tokio::test]
+async fn an_older_release_leaves_a_newer_schema_alone() {
+    let app = TestApp::start().await;
+    let (well, said) = migrate(&app);
+    assert!(well && said == "0 migration(s) applied\n", "{said}");
+    app.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000099_of_tomorrow', 0)").await;
+    let (well, said) = migrate(&app);
+    assert!(well && said.contains("of a newer release (m29991231_000099_of_tomorrow)"), "{said}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::Stripe;
 use super::form::Form;
 use super::payments::refused;
 use super::read::{Page, required, text};
-use crate::providers::ProviderError;
+use crate::providers::{CallError, ProviderError};
 use reqwest::Method;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,41 @@ impl WebhookEndpoint {
     }
 }
 
+/// What the jobs read of Stripe. A restricted key may lack the permission for one.
+const READ: [&str; 10] = [
+    "/charges",
+    "/customers",
+    "/disputes",
+    "/events",
+    "/invoices",
+    "/payment_intents",
+    "/prices",
+    "/refunds",
+    "/setup_intents",
+    "/subscriptions",
+];
+
 impl Stripe {
+    /// Those that our key may not read, of all that is read in the course of things. (What it may write is only found out
+    /// by writing.)
+    ///
+    /// # Errors
+    /// See [`ProviderError`]: of any other kind than a lacking permission.
+    pub async fn unreadable(&self) -> Result<Vec<&'static str>, ProviderError> {
+        let mut unreadable = Vec::new();
+        for path in READ {
+            let (call, form) = (self.transport.call(), Form::new().with("limit", 1));
+            match call.form(Method::GET, path, form.pairs(), None).await.map_err(refused) {
+                Ok(_) => {}
+                Err(ProviderError::NotSent { source: CallError::Status { status: 403, .. }, .. }) => {
+                    unreadable.push(path)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unreadable)
+    }
+
     /// The first hundred of the account's endpoints; there can be sixteen.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use testing::{TestApp, payment_body, token};
 /// So many that none meets its limit.
 const USERS: u32 = 1_000;
 
+/// How long it takes until the first can be sent.
+pub(crate) const PREPARING: Duration = Duration::from_secs(2);
+
 /// A payment that was asked for.
 pub(crate) struct Sample {
     /// When it was to be sent, from the beginning.
@@ -38,7 +41,10 @@ pub(crate) async fn arrive(
         requests.spawn(async move {
             let refusal = match request.send().await {
                 Ok(answer) if answer.status() == 202 => None,
-                Ok(answer) => Some(answer.status().to_string()),
+                Ok(answer) => {
+                    let status = answer.status();
+                    Some(format!("{status} {}", answer.text().await.unwrap_or_default()))
+                }
                 Err(error) => Some(shared::providers::chain(&error)),
             };
             Sample { at, took: (began + at).elapsed(), refusal }
@@ -77,10 +83,10 @@ pub(crate) async fn nothing_was_lost(app: &TestApp, samples: &[Sample]) -> anyho
         "  {accepted} of {} accepted, {stored} stored, {paid} paid, {charges} charges, {dead} dead jobs",
         samples.len()
     );
-    let mut refusals: Vec<&String> = samples.iter().filter_map(|sample| sample.refusal.as_ref()).collect();
-    refusals.sort();
-    refusals.dedup();
-    anyhow::ensure!(refusals.is_empty(), "refused: {refusals:?}");
+    let refused: Vec<&Sample> = samples.iter().filter(|sample| sample.refusal.is_some()).collect();
+    if let (Some(first), Some(last)) = (refused.first(), refused.last()) {
+        anyhow::bail!("refused between {:?} and {:?}, as in {:?}", first.at, last.at, first.refusal);
+    }
     anyhow::ensure!(stored == accepted && paid == accepted && charges == accepted && dead == 0, "lost or doubled");
     Ok(())
 }

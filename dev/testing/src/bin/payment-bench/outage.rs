@@ -8,7 +8,7 @@ use testing::TestApp;
 use testing::processes::{ApiProcess, RedisProcess, WorkerProcess};
 use testing::settings::Settings;
 
-use crate::load::{all_have_ended, arrive, latencies, nothing_was_lost};
+use crate::load::{PREPARING, all_have_ended, arrive, latencies, nothing_was_lost};
 
 const DIES_AT: Duration = Duration::from_secs(10);
 const IS_BACK_AT: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ pub(crate) async fn run(per_second: u32) -> anyhow::Result<()> {
     let app = TestApp::start_as(Settings { redis_url: redis.url(), ..Settings::default() }).await;
     let api = ApiProcess::start(&app).await;
     let _workers = [WorkerProcess::start(&app), WorkerProcess::start(&app)];
-    let began = Instant::now();
+    let began = Instant::now() + PREPARING;
     let load = tokio::spawn(arrive(api.url.clone(), per_second, began, ENDS_AT));
 
     tokio::time::sleep_until((began + DIES_AT).into()).await;

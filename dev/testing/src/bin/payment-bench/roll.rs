@@ -10,7 +10,7 @@ use testing::TestApp;
 use testing::processes::{ApiProcess, WorkerProcess};
 use testing::settings::Settings;
 
-use crate::load::{all_have_ended, arrive, latencies, nothing_was_lost};
+use crate::load::{PREPARING, all_have_ended, arrive, latencies, nothing_was_lost};
 
 const BEGINS_AT: Duration = Duration::from_secs(5);
 const ENDS_AT: Duration = Duration::from_secs(40);
@@ -34,7 +34,7 @@ pub(crate) async fn run(haproxy: &Path, per_second: u32) -> anyhow::Result<()> {
         http.get(format!("{url}/health/ready")).send().await.ok()?.error_for_status().ok()
     })
     .await;
-    let began = Instant::now();
+    let began = Instant::now() + PREPARING;
     let load = tokio::spawn(arrive(url, per_second, began, ENDS_AT));
 
     tokio::time::sleep_until((began + BEGINS_AT).into()).await;
@@ -82,7 +82,7 @@ impl Balancer {
     timeout connect 2s
     timeout client 60s
     timeout server 60s
-    default-server inter 500ms fall 1 rise 1
+    default-server inter 500ms fall 2 rise 1
 frontend in
     bind 127.0.0.1:{port}
     default_backend api
