@@ -149,7 +149,7 @@ impl Remembered {
             lane_paused: registry.gauges("lane_paused", "1 while an administrator has paused the lane.", &["lane"]),
             outcome_unknown: registry.gauges(
                 "outcome_unknown",
-                "Payments and refunds of which nobody knows what became of them.",
+                "Payments, refunds and subscriptions of which nobody knows what became of them.",
                 &["provider"],
             ),
             outcome_unknown_oldest_age: registry.gauges(

@@ -28,8 +28,18 @@ impl WorkerProcess {
     /// It is not built: `make test` builds it.
     #[must_use]
     pub fn start_with(app: &TestApp, more: &[(&str, &str)]) -> Self {
+        Self::start_logging(app, more, Stdio::inherit())
+    }
+
+    /// With more settings, and its log somewhere.
+    ///
+    /// # Panics
+    /// It is not built: `make test` builds it.
+    #[must_use]
+    pub fn start_logging(app: &TestApp, more: &[(&str, &str)], log: Stdio) -> Self {
         let address = format!("127.0.0.1:{}", stack::places::free_port().expect("a port"));
         let child = Command::new(program("payment-worker"))
+            .stderr(log)
             .env("WORKER_LISTEN", &address)
             .env("DATABASE_URL", &app.database_url)
             .env("REDIS_URL", &app.redis_url)

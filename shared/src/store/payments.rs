@@ -185,7 +185,7 @@ pub async fn timeline(
     Ok(Some(rows.into_iter().map(Into::into).collect()))
 }
 
-/// The payments and refunds of which nobody knows what became of them: of each provider that has any, how many, and for how
+/// The payments, refunds and subscriptions of which nobody knows what became of them: of each provider that has any, how many, and for how
 /// many seconds that is so of the oldest one.
 ///
 /// # Errors
@@ -196,7 +196,8 @@ pub async fn outcomes_unknown(conn: &impl ConnectionTrait) -> Result<HashMap<Pro
             "-- payments::outcomes_unknown
              SELECT provider, count(*) AS number, extract(epoch FROM now() - min(outcome_unknown_since))::bigint AS oldest
              FROM (SELECT provider, outcome_unknown_since FROM payments WHERE outcome_unknown_since IS NOT NULL
-                   UNION ALL SELECT provider, outcome_unknown_since FROM refunds WHERE outcome_unknown_since IS NOT NULL)
+                   UNION ALL SELECT provider, outcome_unknown_since FROM refunds WHERE outcome_unknown_since IS NOT NULL
+                   UNION ALL SELECT provider, outcome_unknown_since FROM subscriptions WHERE outcome_unknown_since IS NOT NULL)
                   AS unknown
              GROUP BY provider",
             [],

@@ -85,9 +85,7 @@ impl Target {
         let waits = subscription.provider_subscription_id.clone().filter(|_| subscription_waits(subscription.status));
         Ok(waits.map(|id| Self::Subscription(Box::new(subscription), id)))
     }
-}
 
-impl Target {
     fn waits_for_a_payer(&self) -> bool {
         match self {
             Self::Payment(payment, _) => payment.status != PaymentStatus::Processing,

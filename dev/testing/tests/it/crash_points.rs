@@ -12,6 +12,7 @@ use worker::jobs::create_payment::CreatePayment;
 use worker::jobs::create_refund::CreateRefund;
 use worker::jobs::create_setup::CreateSetup;
 use worker::jobs::create_subscription::CreateSubscription;
+use worker::jobs::poll_stripe::PollStripe;
 use worker::jobs::remove_payment_method::RemovePaymentMethod;
 use worker::jobs::update_customer::UpdateCustomer;
 use worker::runner::{Job, JobError, prepare, record};
@@ -55,20 +56,26 @@ async fn cut_off<J: Job>(app: &TestApp, point: Point) {
                 J::record(&txn, &lease, prepared, outcome).await.expect("recorded");
                 txn.rollback().await.expect("the crash");
             } else if point == Point::LongAsleepAfterTheCall {
-                app.pass_time().await;
+                lease_runs_out(app).await;
                 app.run_jobs().await;
                 let late = record::<J>(&app.context, &lease, prepared, outcome).await;
                 assert!(matches!(late, Err(JobError::LeaseLost | JobError::Stale)), "{late:?}");
             }
         }
     }
-    app.pass_time().await;
+    lease_runs_out(app).await;
     app.settle().await;
     assert_eq!(
         app.count("SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'poll_stripe'").await,
         0,
         "{point:?}"
     );
+}
+
+/// Also that of a poll, which other time passes by.
+async fn lease_runs_out(app: &TestApp) {
+    app.pass_time().await;
+    app.execute("UPDATE jobs SET leased_until = now() - interval '1 second' WHERE state = 'running'").await;
 }
 
 /// What money moved: its kind and how much.
@@ -224,5 +231,21 @@ async fn a_dispute_is_answered_or_accepted() {
             cut_off::<ChangeDispute>(&app, point).await;
             assert_done(&app.read(&format!("/api/disputes/{}", id_of(&dispute))).await, status, point);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_told_is_found_out_once() {
+    for point in POINTS {
+        let app = TestApp::start().await;
+        let id = payment(&app, json!({})).await;
+        app.fault("*", "webhook:lose", 1_000);
+        app.confirm_in_browser(&app.payment(&id).await, "pm_card_visa").await;
+        app.execute("UPDATE jobs SET run_at = now() WHERE kind = 'poll_stripe'").await;
+        cut_off::<PollStripe>(&app, point).await;
+        assert_eq!(app.payment(&id).await["status"], "succeeded", "{point:?}");
+        assert_eq!(moved(&app), [("charge".to_owned(), 10_000)], "{point:?}");
+        let told = app.timeline(&id).await.iter().filter(|step| step.contains(" succeeded ")).count();
+        assert_eq!(told, 1, "{point:?}: {:?}", app.timeline(&id).await);
     }
 }

@@ -45,6 +45,8 @@ async fn a_user_may_ask_so_often_and_no_more_in_any_minute() {
     assert_eq!(app.count("SELECT count(*) FROM payments").await, 3);
     let metrics = app.raw(Method::GET, "/metrics", &[], Vec::new()).await.text;
     assert!(metrics.contains("payment_service_rate_limiter_verdicts_total{verdict=\"refused\"} 2"), "{metrics}");
+    assert!(metrics.contains("payment_service_rate_limiter_verdicts_total{verdict=\"allowed\"} "), "{metrics}");
+    assert!(!metrics.contains("payment_service_rate_limiter_verdicts_total{verdict=\"allowed\"} 0"), "{metrics}");
 }
 
 #[tokio::test]

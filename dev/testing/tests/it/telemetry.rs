@@ -87,3 +87,32 @@ async fn one_trace_goes_from_the_request_to_the_provider_and_the_webhook_links_t
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_log_says_which_job_which_payment_and_which_trace() {
+    let app = TestApp::start().await;
+    let path = std::env::temp_dir().join(format!("payment-test-log-{}", app.queue_prefix));
+    let log = std::fs::File::create(&path).expect("a file");
+    let settings = [("LOG_FORMAT", "json"), ("RUST_LOG", "info")];
+    let _worker = WorkerProcess::start_logging(&app, &settings, log.into());
+    app.fault("payment_intents.create", "error_before:500", 1);
+    let (trace_id, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let headers = [
+        ("authorization", format!("Bearer {}", token("anna"))),
+        ("content-type", "application/json".to_owned()),
+        ("traceparent", format!("00-{trace_id}-{parent}-01")),
+    ];
+    let body = payment_body(serde_json::json!({ "payment_method": "pm_card_visa" })).to_string();
+    let answer = app.raw(reqwest::Method::POST, "/api/payments", &headers, body.into_bytes()).await;
+    let payment = answer.json()["id"].as_str().expect("an id").to_owned();
+    app.wait_for_status(&payment, "succeeded").await;
+    let log = std::fs::read_to_string(&path).expect("a log");
+    std::fs::remove_file(&path).expect("removed");
+    let failure = log.lines().find(|line| line.contains("the job will run again")).expect("the failure is logged");
+    assert_eq!(log.lines().filter(|line| line.contains("the job will run again")).count(), 1, "once: {log}");
+    let failure: Value = serde_json::from_str(failure).expect("JSON");
+    let span = &failure["span"];
+    assert_eq!((&span["payment.id"], &span["trace.id"]), (&payment.into(), &trace_id.into()), "{failure}");
+    assert!(span["job.id"].is_string() && span["job.kind"] == "create_payment", "{failure}");
+    assert!(failure["fields"]["error"].as_str().expect("a chain").contains("status 500"), "{failure}");
+}
