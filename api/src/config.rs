@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
-use shared::config::Common;
+use shared::config::{Common, check_secret, trimmed};
 use url::Url;
 
 #[derive(Debug, Clone, clap::Parser)]
@@ -19,11 +19,11 @@ pub struct Config {
     #[command(flatten)]
     pub auth: Auth,
     /// The signing secrets of the Stripe webhook endpoint (whsec_…), separated by commas: two while one is rolled.
-    #[arg(long, env, hide_env_values = true, value_delimiter = ',', required = true)]
+    #[arg(long, env, hide_env_values = true, value_delimiter = ',', required = true, value_parser = trimmed)]
     pub stripe_webhook_secrets: Vec<SecretString>,
     /// What the callback identifiers that Swish is given are made of, separated by commas: two while one is rolled. The
     /// same as the workers'. None: payments through Swish are not taken.
-    #[arg(long, env, hide_env_values = true, value_delimiter = ',')]
+    #[arg(long, env, hide_env_values = true, value_delimiter = ',', value_parser = trimmed)]
     pub swish_callback_secrets: Vec<SecretString>,
     /// The networks that Swish's callbacks may come from, separated by commas, as this process sees them: of no use
     /// behind a proxy. None: any; callbacks are only believed in that they come.
@@ -48,6 +48,21 @@ pub struct Config {
     /// The largest body of a webhook, in bytes. Stripe's events can be long.
     #[arg(long, env, default_value_t = 1_048_576)]
     pub webhook_body_bytes_max: usize,
+}
+
+impl Config {
+    /// # Errors
+    /// A setting that cannot work, or would let anybody in.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.common.check()?;
+        for secret in &self.stripe_webhook_secrets {
+            check_secret("STRIPE_WEBHOOK_SECRETS", secret, &["whsec_"])?;
+        }
+        for secret in &self.swish_callback_secrets {
+            check_secret("SWISH_CALLBACK_SECRETS", secret, &[])?;
+        }
+        Ok(())
+    }
 }
 
 /// How many requests a minute. 0: as many as come. Webhooks, health and metrics are not limited.

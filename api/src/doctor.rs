@@ -1,6 +1,5 @@
 //! `payment-api doctor`: what is wrong with the API's set-up, and how to mend it.
 
-use secrecy::ExposeSecret as _;
 use shared::doctor::{Report, look_at_servers};
 
 use crate::auth::Verifier;
@@ -11,13 +10,9 @@ pub async fn examine(config: &Config) -> Report {
     let mut report = Report::default();
     look_at_servers(&mut report, &config.common, "payment-api doctor").await;
     tokens(&mut report, config).await;
-    if config.stripe_webhook_secrets.iter().all(|secret| secret.expose_secret().starts_with("whsec_")) {
-        report.good("STRIPE_WEBHOOK_SECRETS", format!("{} given", config.stripe_webhook_secrets.len()));
-    } else {
-        report.wrong(
-            "STRIPE_WEBHOOK_SECRETS",
-            "one does not begin with whsec_; take the signing secret of the webhook endpoint from Stripe's dashboard",
-        );
+    match config.check() {
+        Ok(()) => report.good("settings", format!("{} webhook secret(s)", config.stripe_webhook_secrets.len())),
+        Err(error) => report.wrong("settings", error.to_string()),
     }
     match config.swish_callback_secrets.len() {
         0 => report.good("SWISH_CALLBACK_SECRETS", "none: payments through Swish are not taken"),

@@ -154,6 +154,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    config.check()?;
     let started = state::start(&config).await?;
     listener.set_nonblocking(true).context("the listener")?;
     let address = listener.local_addr().context("the listener")?;

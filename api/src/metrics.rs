@@ -61,6 +61,11 @@ impl Metrics {
         for verdict in ["allowed", "refused", "unavailable"] {
             let _ = this.rate_limiter.with_label_values(&[verdict]);
         }
+        for provider in ProviderName::ALL {
+            for result in ["refused", "failed"] {
+                let _ = this.webhooks.with_label_values(&[provider.as_str(), "other", result]);
+            }
+        }
         let _ = this.webhook_version_mismatches.with_label_values(&[ProviderName::Stripe.as_str()]);
         this
     }

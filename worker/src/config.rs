@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use shared::config::Common;
+use shared::config::{Common, check_secret, trimmed};
 use shared::domain::job::Lane;
 use shared::providers::swish::Settings;
 use shared::providers::swish::certificate::CertificateFiles;
@@ -26,7 +26,7 @@ pub struct Config {
     #[arg(long, env, default_value = "https://api.stripe.com")]
     pub stripe_base_url: Url,
     /// The secret key of the Stripe account (sk_…).
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = trimmed)]
     pub stripe_api_key: SecretString,
     /// How long a call to Stripe may take, in milliseconds. Then its outcome is unknown, and it is looked into.
     #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..=80_000))]
@@ -69,7 +69,7 @@ pub struct SwishOptions {
     #[arg(long, env)]
     pub swish_callback_url: Option<Url>,
     /// What callback identifiers are made of, separated by commas: the first is used, the API takes all.
-    #[arg(long, env, hide_env_values = true, value_delimiter = ',')]
+    #[arg(long, env, hide_env_values = true, value_delimiter = ',', value_parser = trimmed)]
     pub swish_callback_secrets: Vec<SecretString>,
     /// How long a call to Swish may take, in milliseconds.
     #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(100..=80_000))]
@@ -98,6 +98,17 @@ impl SwishOptions {
 }
 
 impl Config {
+    /// # Errors
+    /// A setting that cannot work, or would let anybody in.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.common.check()?;
+        check_secret("STRIPE_API_KEY", &self.stripe_api_key, &["sk_", "rk_"])?;
+        for secret in &self.swish.swish_callback_secrets {
+            check_secret("SWISH_CALLBACK_SECRETS", secret, &[])?;
+        }
+        Ok(())
+    }
+
     #[must_use]
     pub fn stripe_timeout(&self) -> Duration {
         Duration::from_millis(self.stripe_timeout_ms)

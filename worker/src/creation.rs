@@ -20,7 +20,7 @@ use shared::store::{customers, provider_events};
 use uuid::Uuid;
 
 use crate::context::Context;
-use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
+use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay, snooze_delay};
 
 /// Swish keeps no record of what it refused: until this long after the first try, another one may still arrive and be
 /// taken. Longer than a lease and a call together.
@@ -254,7 +254,7 @@ fn next_words(lease: &Lease) -> &'static str {
 /// Again later, not before the provider wants it. What was not even taken spends no attempt: a night without the
 /// provider, or with a wrong key, must end no job.
 pub(crate) fn retry(lease: &Lease, error: &ProviderError) -> Ending {
-    let (delay, text) = (retry_delay(lease), error.chain());
+    let text = error.chain();
     match error {
         // The breaker says when it may be tried again; spread, so that the backlog does not come all at once.
         ProviderError::NotSent { source: CallError::BreakerOpen { .. }, retry_after } => {
@@ -262,10 +262,12 @@ pub(crate) fn retry(lease: &Lease, error: &ProviderError) -> Ending {
             Ending::Snooze { delay: retry_after.unwrap_or_default().saturating_add(spread), error: Some(text) }
         }
         ProviderError::NotSent { retry_after, .. } => {
-            let delay = delay.max(retry_after.unwrap_or_default()).max(Duration::from_millis(250));
+            let delay = snooze_delay(lease).max(retry_after.unwrap_or_default()).max(Duration::from_millis(250));
             Ending::Snooze { delay, error: Some(text) }
         }
-        ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => Ending::Retry { delay, error: text },
+        ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => {
+            Ending::Retry { delay: retry_delay(lease), error: text }
+        }
     }
 }
 

@@ -25,10 +25,10 @@ pub async fn examine(config: &Config) -> Report {
 }
 
 async fn stripe(report: &mut Report, config: &Config) {
-    let key = config.stripe_api_key.expose_secret();
-    match key.split('_').next() {
-        Some("sk" | "rk") => report.good("STRIPE_API_KEY", if key.contains("_live_") { "live" } else { "test mode" }),
-        _ => report.wrong("STRIPE_API_KEY", "it is no secret (sk_…) and no restricted key (rk_…)"),
+    let live = config.stripe_api_key.expose_secret().contains("_live_");
+    match config.check() {
+        Ok(()) => report.good("STRIPE_API_KEY", if live { "live" } else { "test mode" }),
+        Err(error) => report.wrong("settings", error.to_string()),
     }
     let (url, key, metrics) = (&config.stripe_base_url, config.stripe_api_key.clone(), Metrics::new());
     let client = match Stripe::new(url, key, config.stripe_timeout(), 0, metrics.providers) {

@@ -47,6 +47,7 @@ use crate::metrics::Metrics;
 /// # Errors
 /// A configuration that cannot work. Postgres and Redis may be away: they are waited for.
 pub async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    config.check()?;
     let redis_url = config.common.redis_url.expose_secret().to_owned();
     let names = Names::new(&config.common.queue_prefix);
     let db = store::connect(

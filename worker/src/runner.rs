@@ -284,7 +284,7 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
         // Not the job's fault, and its last attempt may have had the answer: none is spent.
         JobError::Database(_) | JobError::NoAnswer => {
             tracing::warn!(error = text, "the database failed the job; it will run again");
-            let delay = retry_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30));
+            let delay = snooze_delay(lease).clamp(Duration::from_millis(250), Duration::from_secs(30));
             Ending::Snooze { delay, error: Some(text) }
         }
         JobError::Panicked(_) => {
@@ -319,6 +319,12 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
 /// How long a job waits before it tries again.
 #[must_use]
 pub fn retry_delay(lease: &Lease) -> Duration {
+    backoff(lease.spent(), rand::random())
+}
+
+/// How long a job waits that came back through no fault of its own: longer each time that it came.
+#[must_use]
+pub fn snooze_delay(lease: &Lease) -> Duration {
     backoff(lease.attempts, rand::random())
 }
 

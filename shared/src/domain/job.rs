@@ -127,6 +127,14 @@ pub struct Lease {
     pub trace: Option<Trace>,
 }
 
+impl Lease {
+    /// The tries that count: those that did not come back through no fault of the job.
+    #[must_use]
+    pub fn spent(&self) -> i32 {
+        self.attempts - (self.max_attempts - MAX_ATTEMPTS).max(0)
+    }
+}
+
 /// Exponential backoff with full jitter: anywhere between nothing and `0.5 s × 2^attempts`, at most half an hour.
 /// `random` is a number in 0..=u32::MAX, so that the rule stays pure.
 #[must_use]
@@ -140,6 +148,26 @@ pub fn backoff(attempts: i32, random: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_back_through_no_fault_of_its_own_does_not_count() {
+        let lease = |attempts, max_attempts| Lease {
+            job_id: JobId::generate(),
+            kind: String::new(),
+            lane: String::new(),
+            worker: String::new(),
+            subject_id: uuid::Uuid::nil(),
+            attempts,
+            max_attempts,
+            created_at: DateTime::UNIX_EPOCH,
+            trace: None,
+        };
+        assert_eq!(lease(3, MAX_ATTEMPTS).spent(), 3);
+        // Thirteen runs, seven of which a breaker stopped.
+        assert_eq!(lease(13, MAX_ATTEMPTS + 7).spent(), 6);
+        // A person had it run again, with as many attempts as a new one.
+        assert_eq!(lease(31, 30 + MAX_ATTEMPTS).spent(), 1);
+    }
 
     #[test]
     fn backoff_doubles_up_to_its_cap_and_spreads_over_the_whole_range() {

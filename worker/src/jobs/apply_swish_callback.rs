@@ -17,7 +17,7 @@ use shared::store::jobs::Ending;
 use shared::store::provider_events;
 
 use crate::context::Context;
-use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay};
+use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay, snooze_delay};
 use crate::swish::reading::{Seen, Target};
 
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl Job for ApplySwishCallback {
             Ok(seen) => seen,
             // Asking spends nothing, however long Swish cannot be asked.
             Err(error) => {
-                let (delay, error) = (retry_delay(lease).max(LEAST_PAUSE), Some(error.chain()));
+                let (delay, error) = (snooze_delay(lease).max(LEAST_PAUSE), Some(error.chain()));
                 return Ok(Recorded { ending: Ending::Snooze { delay, error }, changed: Vec::new() });
             }
         };

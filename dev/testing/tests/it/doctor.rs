@@ -77,7 +77,7 @@ async fn what_is_wrong_with_a_worker_is_said_in_words() {
         &[
             "WRONG     migrations: the newest is m2026",
             "run payment-migrate",
-            "WRONG     STRIPE_API_KEY: it is no secret",
+            "WRONG     settings: STRIPE_API_KEY must begin with sk_ or rk_",
             "WRONG     Stripe: ",
             "WRONG     Swish: the Swish certificate: the certificate is for the Swish number 1234679304",
         ],
@@ -132,7 +132,7 @@ async fn an_api_is_looked_at_too() {
             "good      Postgres: 1",
             "DOUBTFUL  tokens: JWT_DEVELOPMENT_SECRET",
             "DOUBTFUL  JWT_ISSUER: not set",
-            "good      STRIPE_WEBHOOK_SECRETS: 2 given",
+            "good      settings: 2 webhook secret(s)",
             "good      SWISH_CALLBACK_SECRETS: none",
         ],
     );
@@ -145,6 +145,45 @@ async fn an_api_is_looked_at_too() {
     assert_found(
         &report,
         false,
-        &["WRONG     tokens: the keys cannot be had", "DOUBTFUL  JWT_AUDIENCE", "WRONG     STRIPE_WEBHOOK_SECRETS"],
+        &[
+            "WRONG     tokens: the keys cannot be had",
+            "DOUBTFUL  JWT_AUDIENCE",
+            "WRONG     settings: STRIPE_WEBHOOK_SECRETS must begin with whsec_",
+        ],
     );
+}
+
+#[test]
+fn settings_that_let_anybody_in_or_cannot_work_are_refused_at_the_start() {
+    let api = |flag: &str, value: &str| {
+        let mut flags = vec!["payment-api", "--database-url", "x", "--jwt-development-secret", "x", flag, value];
+        for (other, good) in [("--redis-url", "redis://x"), ("--stripe-webhook-secrets", "whsec_a")] {
+            if other != flag {
+                flags.extend([other, good]);
+            }
+        }
+        api::config::Config::parse_from(flags).check().map_err(|error| error.to_string())
+    };
+    assert_eq!(api("--stripe-webhook-secrets", "whsec_a, whsec_b"), Ok(()));
+    for (flag, value, said) in [
+        ("--stripe-webhook-secrets", "", "STRIPE_WEBHOOK_SECRETS is empty"),
+        ("--stripe-webhook-secrets", "whsec_a,", "STRIPE_WEBHOOK_SECRETS is empty"),
+        ("--stripe-webhook-secrets", "sk_test_x", "STRIPE_WEBHOOK_SECRETS must begin with whsec_"),
+        ("--swish-callback-secrets", "", "SWISH_CALLBACK_SECRETS is empty"),
+        ("--swish-callback-secrets", "replace-me", "SWISH_CALLBACK_SECRETS is still the example's"),
+        ("--redis-url", "foo", "REDIS_URL is no redis:// or rediss:// URL"),
+    ] {
+        assert_eq!(api(flag, value), Err(said.to_owned()));
+    }
+    let worker = |key: &str| {
+        let flags = ["payment-worker", "--database-url", "x", "--redis-url", "redis://x", "--stripe-api-key", key];
+        worker::config::Config::parse_from(flags).check().map_err(|error| error.to_string())
+    };
+    for good in ["sk_test_x", "rk_live_x "] {
+        assert_eq!(worker(good), Ok(()));
+    }
+    for bad in ["nonsense", "pk_test_x"] {
+        assert_eq!(worker(bad), Err("STRIPE_API_KEY must begin with sk_ or rk_".to_owned()));
+    }
+    assert_eq!(worker(""), Err("STRIPE_API_KEY is empty".to_owned()));
 }
