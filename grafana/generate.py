@@ -173,7 +173,7 @@ def api():
         graph("Memory", "bytes", "Resident.", (f"process_resident_memory_bytes {OURS}", "{{program}} {{instance}}")),
         graph("Open files", "short", "Sockets are files.", (f"process_open_fds {OURS}", "{{program}} {{instance}}")),
         graph("Running versions", "short", "Processes of each version.", ("count by (program, version, revision) (payment_service_build_info)", "{{program}} {{version}} {{revision}}")),
-        graph("Postgres", "bool_on_off", "Whether the API reads its state there.", ("min by (instance) (payment_service_database_up)", "{{instance}}")),
+        graph("Postgres and Redis", "bool_on_off", "Whether the API reaches them.", ("min by (instance) (payment_service_database_up)", "Postgres {{instance}}"), ("min by (instance) (payment_service_redis_up)", "Redis {{instance}}")),
     ]
 
 

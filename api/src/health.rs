@@ -80,7 +80,8 @@ impl HealthApi {
     /// In the Prometheus text format.
     #[oai(path = "/metrics", method = "get", tag = "Tag::Operations", operation_id = "get_metrics")]
     async fn metrics(&self) -> Result<PlainText<String>, Problem> {
-        let text = self.state.metrics.text(&self.state.db, self.state.waiting.count()).await;
+        let redis_up = redis_answers(&self.state).await;
+        let text = self.state.metrics.text(&self.state.db, redis_up, self.state.waiting.count()).await;
         text.map(PlainText).map_err(|error| {
             tracing::error!(%error, "the metrics cannot be written");
             Problem::new(poem::http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")

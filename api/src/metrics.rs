@@ -21,6 +21,7 @@ pub struct Metrics {
     webhook_version_mismatches: IntCounterVec,
     rate_limiter: IntCounterVec,
     waiting: IntGauge,
+    redis_up: IntGauge,
     remembered: Remembered,
 }
 
@@ -55,6 +56,7 @@ impl Metrics {
             ),
             waiting: registry
                 .gauge("waiting_requests", "Requests and streams of events that wait for something to move."),
+            redis_up: registry.gauge("redis_up", "Whether Redis answered when the metrics were asked for."),
             remembered: Remembered::new(&registry),
             registry,
         };
@@ -108,11 +110,12 @@ impl Metrics {
         }
     }
 
-    /// `waiting`: how many requests wait now.
+    /// `redis_up`: whether Redis answers. `waiting`: how many requests wait now.
     ///
     /// # Errors
     /// The encoder's own.
-    pub async fn text(&self, db: &DatabaseConnection, waiting: usize) -> prometheus::Result<String> {
+    pub async fn text(&self, db: &DatabaseConnection, redis_up: bool, waiting: usize) -> prometheus::Result<String> {
+        self.redis_up.set(i64::from(redis_up));
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         self.pool.look(db);
         self.remembered.look(db).await;

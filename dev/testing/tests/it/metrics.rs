@@ -217,6 +217,7 @@ async fn the_queue_is_seen_without_workers() {
     api.is("lane_paused", &[("lane", "swish_webhooks")], 1.0);
     api.is("lane_paused", &[("lane", "stripe_payments")], 0.0);
     api.is("database_up", &[], 1.0);
+    api.is("redis_up", &[], 1.0);
     api.is("database_connections_max", &[], 8.0);
     assert!(api.value("database_connections", &[("state", "idle")]) >= 1.0);
     let build = [("program", "payment-api"), ("version", env!("CARGO_PKG_VERSION")), ("revision", "unknown")];
@@ -225,10 +226,10 @@ async fn the_queue_is_seen_without_workers() {
 
     let away = store::connect("postgres://nobody@127.0.0.1:1/nothing", "test", 1).await.expect("a pool");
     let metrics = api::metrics::Metrics::new();
-    let blind = Scrape(metrics.text(&away, 0).await.expect("text"));
+    let blind = Scrape(metrics.text(&away, false, 0).await.expect("text"));
     blind.is("database_up", &[], 0.0);
     assert_eq!(blind.get("jobs", &state("ready")), None, "what is not known is not told");
-    let seen = Scrape(metrics.text(&app.db, 0).await.expect("text"));
+    let seen = Scrape(metrics.text(&app.db, true, 0).await.expect("text"));
     seen.is("database_up", &[], 1.0);
     seen.is("jobs", &state("ready"), 1.0);
 }
@@ -258,6 +259,7 @@ async fn a_worker_tells_what_its_relay_rings_and_that_it_lost_redis() {
     seen.is("payments_total", &[("provider", "stripe"), ("status", "succeeded")], 2.0);
     assert_eq!(worker.get("/health").await.as_deref(), Some(r#"{"status":"ok"}"#));
     redis.kill().await;
+    Scrape::of_api(&app).await.is("redis_up", &[], 0.0);
     wait_until("the loop was begun anew", async || {
         let restarts = scrape().await?.value("lane_restarts_total", &[("lane", "stripe_payments")]);
         (restarts >= 1.0).then_some(())
