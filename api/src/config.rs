@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
-use shared::config::{Common, check_secret, trimmed};
+use shared::config::{Common, check_secrets, trimmed};
 use url::Url;
 
 #[derive(Debug, Clone, clap::Parser)]
@@ -55,13 +55,8 @@ impl Config {
     /// A setting that cannot work, or would let anybody in.
     pub fn check(&self) -> anyhow::Result<()> {
         self.common.check()?;
-        for secret in &self.stripe_webhook_secrets {
-            check_secret("STRIPE_WEBHOOK_SECRETS", secret, &["whsec_"])?;
-        }
-        for secret in &self.swish_callback_secrets {
-            check_secret("SWISH_CALLBACK_SECRETS", secret, &[])?;
-        }
-        Ok(())
+        check_secrets("STRIPE_WEBHOOK_SECRETS", &self.stripe_webhook_secrets, &["whsec_"])?;
+        check_secrets("SWISH_CALLBACK_SECRETS", &self.swish_callback_secrets, &[])
     }
 }
 

@@ -5,23 +5,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use api::config::Config;
 use clap::Parser;
+use shared::config::Command;
 
 #[derive(Parser)]
 #[command(name = "payment-api", version, about = "The API of the payment service")]
 struct Options {
     #[command(flatten)]
     config: Config,
+    /// None: it serves.
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// None: it serves.
-#[derive(clap::Subcommand)]
-enum Command {
-    /// Says what is wrong with the set-up and how to mend it, and ends.
-    Doctor,
-    /// Asks the process that serves here whether it is ready, and ends.
-    Health,
 }
 
 #[tokio::main]

@@ -14,17 +14,28 @@ pub fn trimmed(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.trim().into())
 }
 
-/// Whether a secret can be one: an empty one would let anybody in. Those of Stripe's begin in a certain way.
+/// Whether the secrets of a setting can be some: an empty one would let anybody in. Stripe's begin in a certain way.
 ///
 /// # Errors
 /// What is wrong, without the secret.
-pub fn check_secret(setting: &str, secret: &SecretString, beginnings: &[&str]) -> anyhow::Result<()> {
-    let secret = secret.expose_secret();
-    anyhow::ensure!(!secret.is_empty(), "{setting} is empty");
-    anyhow::ensure!(secret != "replace-me", "{setting} is still the example's");
-    let begins = beginnings.is_empty() || beginnings.iter().any(|beginning| secret.starts_with(beginning));
-    anyhow::ensure!(begins, "{setting} must begin with {}", beginnings.join(" or "));
+pub fn check_secrets(setting: &str, secrets: &[SecretString], beginnings: &[&str]) -> anyhow::Result<()> {
+    for secret in secrets {
+        let secret = secret.expose_secret();
+        anyhow::ensure!(!secret.is_empty(), "{setting} is empty");
+        anyhow::ensure!(secret != "replace-me", "{setting} is still the example's");
+        let begins = beginnings.is_empty() || beginnings.iter().any(|beginning| secret.starts_with(beginning));
+        anyhow::ensure!(begins, "{setting} must begin with {}", beginnings.join(" or "));
+    }
     Ok(())
+}
+
+/// What a program can do instead of its work.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub enum Command {
+    /// Says what is wrong with the set-up and how to mend it, and ends.
+    Doctor,
+    /// Asks the process that runs here with these settings whether it is well, and ends.
+    Health,
 }
 
 #[derive(Debug, Clone, clap::Args)]

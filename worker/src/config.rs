@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use shared::config::{Common, check_secret, trimmed};
+use shared::config::{Common, check_secrets, trimmed};
 use shared::domain::job::Lane;
 use shared::providers::swish::Settings;
 use shared::providers::swish::certificate::CertificateFiles;
@@ -102,11 +102,8 @@ impl Config {
     /// A setting that cannot work, or would let anybody in.
     pub fn check(&self) -> anyhow::Result<()> {
         self.common.check()?;
-        check_secret("STRIPE_API_KEY", &self.stripe_api_key, &["sk_", "rk_"])?;
-        for secret in &self.swish.swish_callback_secrets {
-            check_secret("SWISH_CALLBACK_SECRETS", secret, &[])?;
-        }
-        Ok(())
+        check_secrets("STRIPE_API_KEY", std::slice::from_ref(&self.stripe_api_key), &["sk_", "rk_"])?;
+        check_secrets("SWISH_CALLBACK_SECRETS", &self.swish.swish_callback_secrets, &[])
     }
 
     #[must_use]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
+use shared::config::Command;
 use worker::config::Config;
 
 #[derive(Parser)]
@@ -11,17 +12,9 @@ use worker::config::Config;
 struct Options {
     #[command(flatten)]
     config: Config,
+    /// None: it works.
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// None: it works.
-#[derive(clap::Subcommand)]
-enum Command {
-    /// Says what is wrong with the set-up, also at the providers, and how to mend it, and ends.
-    Doctor,
-    /// Asks the process that works here (`WORKER_LISTEN`) whether it answers, and ends.
-    Health,
 }
 
 #[tokio::main]

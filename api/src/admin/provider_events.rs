@@ -27,7 +27,7 @@ use crate::wire::Provider;
 
 /// How many events one call replays.
 const REPLAY_MAX: u64 = 1_000;
-/// No provider's type is as long as this.
+/// How far back its feed goes.
 const KEPT_BY_STRIPE: TimeDelta = TimeDelta::days(30);
 
 /// From when on Stripe's feed is read again.

@@ -185,8 +185,8 @@ pub async fn timeline(
     Ok(Some(rows.into_iter().map(Into::into).collect()))
 }
 
-/// The payments, refunds and subscriptions of which nobody knows what became of them: of each provider that has any, how many, and for how
-/// many seconds that is so of the oldest one.
+/// The payments, refunds and subscriptions of which nobody knows what became of them: of each provider that has any, how
+/// many, and for how many seconds that is so of the oldest one.
 ///
 /// # Errors
 /// The database's own.

@@ -8,6 +8,7 @@ use shared::store;
 use testing::processes::{RedisProcess, WorkerProcess};
 use testing::settings::Settings;
 use testing::{TestApp, wait_until};
+use worker::context::Context;
 
 use crate::disputes::disputed;
 use crate::subscriptions::subscribe;
@@ -22,7 +23,11 @@ impl Scrape {
 
     /// Of the jobs that the test runs.
     pub(crate) fn of_jobs(app: &TestApp) -> Self {
-        Self(app.context.metrics.text(&app.db).expect("text"))
+        Self::of_worker(&app.context)
+    }
+
+    pub(crate) fn of_worker(context: &Context) -> Self {
+        Self(context.metrics.text(&context.db).expect("text"))
     }
 
     /// The series `name{label="value",…}`, with just these labels, in any order; `None`: there is none.

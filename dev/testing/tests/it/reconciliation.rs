@@ -91,17 +91,12 @@ async fn a_provider_that_is_away_is_left_alone_and_costs_no_attempt() {
     assert!(spent <= 2, "{spent} attempts were spent");
     let waiting = app.payment(&ids[29]).await;
     assert_eq!((&waiting["status"], &waiting["outcome_unknown_since"]), (&json!("pending"), &Value::Null));
-    let open = || {
-        let text = context.metrics.text(&app.db).expect("text");
-        text.lines().find_map(|line| {
-            line.strip_prefix("payment_service_provider_breaker_open{class=\"write\",provider=\"stripe\"} ")
-                .map(str::to_owned)
-        })
-    };
-    assert_eq!(open().as_deref(), Some("1"));
+    let write = [("provider", "stripe"), ("class", "write")];
+    let open = || Scrape::of_worker(&context).value("provider_breaker_open", &write).to_string();
+    assert_eq!(open(), "1");
     tokio::time::sleep(Duration::from_secs(5)).await;
     run().await;
-    assert_eq!(open().as_deref(), Some("0"));
+    assert_eq!(open(), "0");
     app.settle().await;
     for id in &ids {
         assert_eq!((app.payment(id).await["status"].clone(), app.charges(id)), (json!("succeeded"), 1));

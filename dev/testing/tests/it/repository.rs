@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use migration::Migrator;
+use sea_orm_migration::MigratorTrait as _;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the root").to_owned()
 }
@@ -42,6 +45,12 @@ fn the_list_of_metrics_is_current() {
     }
     let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(checked_in == current, "grafana/metrics.txt is stale: run `make openapi`");
+}
+
+#[test]
+fn doctor_asks_for_the_newest_migration() {
+    let migrations = Migrator::migrations();
+    assert_eq!(migrations.last().expect("some").name(), shared::store::SCHEMA);
 }
 
 /// What the files of a directory may not name.
