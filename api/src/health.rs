@@ -1,13 +1,13 @@
 //! Health, for load balancers, and metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use poem_openapi::payload::{Json, PlainText};
 use poem_openapi::{ApiResponse, Enum, Object, OpenApi};
-use sea_orm::ConnectionTrait as _;
-use shared::queue;
+use shared::providers::chain;
+use shared::{queue, store};
 
 use crate::Tag;
 use crate::problem::Problem;
@@ -62,10 +62,13 @@ impl HealthApi {
 
     /// Readiness
     ///
-    /// Ready means that Postgres answers, and that the process is not about to stop. Redis may be away: then jobs start later, and `redis` says `degraded`.
+    /// Ready means that Postgres answers and has the schema of this release, and that the process is not about to stop. Redis may be away: then jobs start later, and `redis` says `degraded`.
     #[oai(path = "/health/ready", method = "get", tag = "Tag::Operations", operation_id = "get_readiness")]
     async fn ready(&self) -> ReadinessResponse {
-        let (postgres, redis) = tokio::join!(postgres_answers(&self.state), redis_answers(&self.state));
+        let (postgres, redis) = tokio::join!(postgres_serves(&self.state), redis_answers(&self.state));
+        self.state.noticed.postgres.notice("Postgres", postgres.as_ref().err());
+        self.state.noticed.redis.notice("Redis", redis.as_ref().err());
+        let (postgres, redis) = (postgres.is_ok(), redis.is_ok());
         let redis = if redis { Condition::Ok } else { Condition::Degraded };
         if postgres && !self.state.draining.load(Ordering::Relaxed) {
             ReadinessResponse::Ready(Json(Readiness { status: redis, postgres: Condition::Ok, redis }))
@@ -80,7 +83,7 @@ impl HealthApi {
     /// In the Prometheus text format.
     #[oai(path = "/metrics", method = "get", tag = "Tag::Operations", operation_id = "get_metrics")]
     async fn metrics(&self) -> Result<PlainText<String>, Problem> {
-        let redis_up = redis_answers(&self.state).await;
+        let redis_up = redis_answers(&self.state).await.is_ok();
         let text = self.state.metrics.text(&self.state.db, redis_up, self.state.waiting.count()).await;
         text.map(PlainText).map_err(|error| {
             tracing::error!(%error, "the metrics cannot be written");
@@ -91,14 +94,45 @@ impl HealthApi {
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-async fn postgres_answers(state: &State) -> bool {
-    matches!(tokio::time::timeout(PATIENCE, state.db.execute_unprepared("SELECT 1")).await, Ok(Ok(_)))
+/// What was away when it was last looked for: its going and its coming back are logged, once.
+#[derive(Default)]
+pub(crate) struct Noticed {
+    postgres: Away,
+    redis: Away,
 }
 
-async fn redis_answers(state: &State) -> bool {
+#[derive(Default)]
+struct Away(AtomicBool);
+
+impl Away {
+    fn notice(&self, what: &str, error: Option<&String>) {
+        let was = self.0.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            Some(error) if !was => tracing::warn!(error, "{what} does not serve"),
+            None if was => tracing::info!("{what} serves again"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether Postgres answers and has the schema of this release.
+async fn postgres_serves(state: &State) -> Result<(), String> {
+    let schema = store::has_schema(&state.db);
+    match tokio::time::timeout(PATIENCE, schema).await {
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(format!("its schema is older than {}: run payment-migrate", store::SCHEMA)),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
+}
+
+async fn redis_answers(state: &State) -> Result<(), String> {
     let ping = async {
         let mut connection = queue::connect(&state.redis_url).await?;
         redis::cmd("PING").query_async::<String>(&mut connection).await
     };
-    matches!(tokio::time::timeout(PATIENCE, ping).await, Ok(Ok(_)))
+    match tokio::time::timeout(PATIENCE, ping).await {
+        Ok(answer) => answer.map(drop).map_err(|error| chain(&error)),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
 }

@@ -68,7 +68,7 @@ pub(crate) enum Tag {
     Customers,
     /// When the payer's bank wants the money back.
     Disputes,
-    /// For administrators only: disputes, and the inbox of provider events.
+    /// For administrators only: everybody's payments and disputes, unknown outcomes, provider events, jobs and queues.
     Admin,
     /// Where payment providers report. Not for apps.
     #[oai(rename = "Provider webhooks")]
@@ -83,6 +83,8 @@ pub(crate) type Apis = (
     subscriptions::SubscriptionsApi,
     customers::CustomersApi,
     disputes::DisputesApi,
+    admin::AdminPaymentsApi,
+    admin::UnknownOutcomesApi,
     admin::AdminDisputesApi,
     admin::ProviderEventsApi,
     admin::AdminJobsApi,
@@ -101,6 +103,8 @@ fn service(state: &Arc<State>) -> OpenApiService<Apis, ()> {
             subscriptions::SubscriptionsApi { state: state.clone() },
             customers::CustomersApi { state: state.clone() },
             disputes::DisputesApi { state: state.clone() },
+            admin::AdminPaymentsApi { state: state.clone() },
+            admin::UnknownOutcomesApi { state: state.clone() },
             admin::AdminDisputesApi { state: state.clone() },
             admin::ProviderEventsApi { state: state.clone() },
             admin::AdminJobsApi { state: state.clone() },

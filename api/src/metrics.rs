@@ -7,7 +7,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use shared::domain::payment::ProviderName;
 use shared::metrics::{DURATIONS, MoneyMetrics, PoolMetrics, Registry};
 use shared::providers::stripe::EVENT_TYPES;
-use shared::store::{dead_letters, payments, subscriptions};
+use shared::store::{dead_letters, subscriptions, unknown_outcomes};
 use shared::tally;
 use tokio::sync::Mutex;
 
@@ -215,7 +215,7 @@ impl Remembered {
             self.oldest_job_age.with_label_values(&[lane]).set(queue.oldest_ready_seconds);
             self.lane_paused.with_label_values(&[lane]).set(i64::from(queue.paused.is_some()));
         }
-        let unknown = payments::outcomes_unknown(db).await?;
+        let unknown = unknown_outcomes::count(db).await?;
         for provider in ProviderName::ALL {
             let (number, oldest) = unknown.get(provider).copied().unwrap_or_default();
             self.outcome_unknown.with_label_values(&[provider.as_str()]).set(number);

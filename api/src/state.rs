@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::auth::Verifier;
 use crate::config::{Config, RateLimits};
+use crate::health::Noticed;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::waiting::Waiting;
@@ -27,6 +28,7 @@ pub struct State {
     pub waiting: Waiting,
     /// Whether the process is about to stop.
     pub draining: AtomicBool,
+    pub(crate) noticed: Noticed,
     pub rate_limiter: RateLimiter,
     pub trusted_proxies: Vec<IpNet>,
     pub cors_origins: Vec<String>,
@@ -76,6 +78,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         verifier: Verifier::new(&config.auth).context("the keys for tokens")?,
         waiting: Waiting::default(),
         draining: AtomicBool::new(false),
+        noticed: Noticed::default(),
         rate_limiter: RateLimiter::new(config.rate_limits.clone(), &redis_url, &config.common.queue_prefix),
         trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
@@ -111,6 +114,7 @@ impl State {
             verifier: Verifier::none(),
             waiting: Waiting::default(),
             draining: AtomicBool::new(false),
+            noticed: Noticed::default(),
             rate_limiter: RateLimiter::new(RateLimits::default(), "", ""),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),

@@ -26,6 +26,7 @@ mod m20261125_000021_silences_and_retention;
 mod m20261125_000022_lanes_by_provider;
 mod m20261125_000023_metrics;
 mod m20261125_000024_traces_of_payments;
+mod m20261128_000025_settled_attempts;
 
 pub struct Migrator;
 
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000022_lanes_by_provider::Migration),
             Box::new(m20261125_000023_metrics::Migration),
             Box::new(m20261125_000024_traces_of_payments::Migration),
+            Box::new(m20261128_000025_settled_attempts::Migration),
         ]
     }
 }

@@ -142,14 +142,10 @@ fn judged<S>(seen: Option<S>, judge: impl Fn(&S) -> Verdict, error: ProviderErro
     }
 }
 
-/// Why nothing can be changed of what was never made; or was given up, with or without knowing whether it was made.
-pub fn not_made(what: &str, unknown: bool) -> Failure {
-    let (code, message) = if unknown {
-        ("outcome_unknown".to_owned(), format!("The {what} was given up. Whether it was made is not known."))
-    } else {
-        (format!("{what}_not_made"), format!("The {what} was refused, or given up, before it was made."))
-    };
-    Failure { code, decline_code: None, message }
+/// Why nothing can be changed of what was never made.
+pub fn not_made(what: &str) -> Failure {
+    let message = format!("The {what} was refused, or given up, before it was made.");
+    Failure { code: format!("{what}_not_made"), decline_code: None, message }
 }
 
 /// How long an operation waits for its thing to exist: the longer it has waited, the longer.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sea_orm::{DatabaseTransaction, DbErr};
 use shared::domain::customer::Customer;
-use shared::domain::evidence::Evidence;
+use shared::domain::evidence::{Evidence, Failure};
 use shared::domain::ids::CustomerId;
 use shared::domain::job::{JobKind, Lease};
 use shared::domain::payment::ProviderName;
 use shared::providers::stripe::{Answer, KEY_LIFETIME};
+use shared::providers::swish::STILL_ON_ITS_WAY;
 use shared::providers::{CallError, ProviderError};
 use shared::store::attempts::{self, Attempt, AttemptOutcome};
 use shared::store::jobs::{self, Ending};
@@ -22,9 +23,6 @@ use uuid::Uuid;
 use crate::context::Context;
 use crate::runner::{Job, JobError, Preparation, Recorded, retry_delay, snooze_delay};
 
-/// Swish keeps no record of what it refused: until this long after the first try, another one may still arrive and be
-/// taken. Longer than a lease and a call together.
-const STILL_ON_ITS_WAY: Duration = Duration::from_secs(120);
 /// When a refusal is looked at once more, all the same.
 const LAST_LOOK: Duration = Duration::from_secs(6 * 60);
 
@@ -219,7 +217,12 @@ async fn record_object<C: Creation>(
             (Some(Evidence::Created(value)), AttemptOutcome::Done, Ending::Done, detail, request_id, None)
         }
         Err(ProviderError::Rejected { failure, request_id, .. }) => {
-            let (detail, error) = (format!("{provider} refused: {}", failure.code), Some(failure.code.clone()));
+            let detail = if attempt.given_up {
+                format!("{provider} has nothing of it, and it was given up")
+            } else {
+                format!("{provider} refused: {}", failure.code)
+            };
+            let error = Some(failure.code.clone());
             (Some(Evidence::Refused(failure)), AttemptOutcome::Rejected, Ending::Done, detail, request_id, error)
         }
         Err(error) => {
@@ -293,10 +296,14 @@ async fn send_or_find<S>(
         return Err(too_late());
     }
     // Swish never takes an instruction twice.
-    if provider == ProviderName::Stripe && attempt.age_now() > KEY_LIFETIME {
+    let forgotten = provider == ProviderName::Stripe && attempt.age_now() > KEY_LIFETIME;
+    if forgotten || attempt.given_up {
         // The key may be forgotten: sending it again could do it again.
         return match find.await {
             Ok(Some(seen)) => Ok(found(seen)),
+            Ok(None) if attempt.given_up => {
+                Err(ProviderError::Rejected { failure: Failure::not_made(), param: None, request_id: None })
+            }
             Ok(None) => Err(unreadable("the key is too old to be sent again, and nothing was found")),
             Err(error) => Err(still_unknown(error)),
         };

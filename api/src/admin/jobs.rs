@@ -13,7 +13,7 @@ use shared::domain::ids::{JobId, PaymentId, RefundId};
 use shared::domain::job::{JobKind, Lane as Lanes};
 use shared::domain::timeline::{Actor, Step};
 use shared::store::dead_letters::{self, JobError, JobFilter, JobRecord};
-use shared::store::{payments, refunds};
+use shared::store::{payments, refunds, unknown_outcomes};
 use uuid::Uuid;
 
 use crate::Tag;
@@ -255,7 +255,8 @@ impl AdminJobsApi {
 
     /// Discard a dead job
     ///
-    /// Gives it up. What it worked on stays as it is.
+    /// Gives it up. What it worked on stays as it is. One of which it is not known whether the provider carried it out is
+    /// not given up (`outcome_unknown`): [settle](#operation/settle_unknown_outcome) what it works on.
     #[oai(
         path = "/api/admin/jobs/:id/discard",
         method = "post",
@@ -279,7 +280,8 @@ impl AdminJobsApi {
         let filter = JobFilter { kind: kind.map(Into::into), lane: lane.map(Into::into), ..JobFilter::default() };
         let txn = Write::begin(&self.state, &admin.0).await?;
         let redriven = dead_letters::redrive(&*txn, &filter, per_second, REDRIVE_MAX).await?;
-        let subject = format!("{redriven} jobs");
+        let of = [filter.kind.map(JobKind::as_str), filter.lane.map(Lanes::as_str)].into_iter().flatten();
+        let subject = of.fold(format!("{redriven} jobs"), |subject, only| format!("{subject}, {only}"));
         dead_letters::audit(&*txn, &admin.0.id.0, "redrive_jobs", &subject, &reason).await?;
         let redriven = Redriven { redriven };
         txn.commit(StatusCode::ACCEPTED, None, &redriven).await?;
@@ -297,6 +299,10 @@ enum Act {
 async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String) -> Result<JobBody, Problem> {
     let txn = Write::begin(state, admin).await?;
     let job = dead_letters::find(&*txn, id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    if matches!(act, Act::Discard) && leaves_unknown(&*txn, &job).await? {
+        let detail = "whether the provider carried it out is not known: settle the outcome instead";
+        return Err(Problem::new(StatusCode::CONFLICT, "outcome_unknown", detail));
+    }
     let (done, action) = match act {
         Act::Retry => (dead_letters::retry(&*txn, id).await?, "retry_job"),
         Act::Discard => (dead_letters::discard(&*txn, id).await?, "discard_job"),
@@ -310,6 +316,12 @@ async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String)
     let body = JobBody::from(now);
     txn.commit(StatusCode::OK, None, &body).await?;
     Ok(body)
+}
+
+/// Whether the job is what would find out about something of which nobody knows what became of it.
+async fn leaves_unknown(conn: &impl ConnectionTrait, job: &JobRecord) -> Result<bool, Problem> {
+    let unknown = unknown_outcomes::find(conn, job.subject_id).await?;
+    Ok(unknown.is_some_and(|unknown| unknown.job_id == Some(job.id)))
 }
 
 /// Where the job is about a payment, or its refund, the timeline says what was done.

@@ -24,7 +24,7 @@ pub(crate) fn routes() -> Route {
         .at("/events", get(events))
         .at("/events/age", post(age_events))
         .at("/objects/:kind", get(objects))
-        .at("/faults", get(list_faults).post(add_fault))
+        .at("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .at("/reset", post(reset))
         .at("/clock", get(time).post(advance))
         .at("/rate_limit", post(rate_limit))
@@ -90,6 +90,12 @@ fn add_fault(Data(world): Data<&Arc<World>>, body: poem::Result<Json<Fault>>) ->
         Ok(()) => (StatusCode::CREATED, Json(json!({ "data": world.lock().faults.pending() }))),
         Err(message) => refused(message),
     }
+}
+
+#[handler]
+fn clear_faults(Data(world): Data<&Arc<World>>) -> Json<Value> {
+    world.lock().faults.clear();
+    Json(json!({ "data": [] }))
 }
 
 #[handler]

@@ -149,6 +149,11 @@ impl Faults {
         Some(mode)
     }
 
+    /// Takes back what is still to happen.
+    pub(crate) fn clear(&mut self) {
+        self.pending.clear();
+    }
+
     #[must_use]
     pub fn pending(&self) -> Vec<Fault> {
         self.pending.iter().map(|(fault, _)| fault.clone()).collect()

@@ -25,6 +25,32 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Why something has failed of which a person has found out that nothing came of it.
+    #[must_use]
+    pub fn not_made() -> Self {
+        Self {
+            code: "not_made".to_owned(),
+            decline_code: None,
+            message: "Whether it was made was not known for long. Nothing came of it.".to_owned(),
+        }
+    }
+}
+
+names! {
+    /// What it may be of which nobody knows what became of it.
+    UnknownKind { Payment = "payment", Refund = "refund", Subscription = "subscription" }
+}
+names! {
+    /// What a person has found out about something of which the provider itself does not know what became of it.
+    Finding {
+        /// The money has moved.
+        Made = "made",
+        /// It has not, and will not.
+        NotMade = "not_made",
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IllegalTransition {
     #[error("what is {from} cannot become {to}")]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Evidence, Failure, IllegalTransition, same_object};
+use super::evidence::{Evidence, Failure, Finding, IllegalTransition, same_object};
 use super::ids::{CustomerId, PaymentId, SubscriptionId, UserId};
 use super::money::Money;
 use super::operation::{NotPossible, Operation};
@@ -215,8 +215,40 @@ impl Payment {
         }
     }
 
+    /// The payment after a person has found out what the provider itself does not know.
+    ///
+    /// # Errors
+    /// The provider does know, or may still be asked.
+    pub fn settle(&self, finding: Finding, now: DateTime<Utc>) -> Result<Self, NotPossible> {
+        let (Some(id), Some(_)) = (self.provider_payment_id.clone(), self.outcome_unknown_since) else {
+            return Err(NotPossible::Status(self.status.as_str()));
+        };
+        let made = finding == Finding::Made;
+        let found = ProviderPayment {
+            id,
+            status: if made { PaymentStatus::Succeeded } else { PaymentStatus::Failed },
+            retryable: false,
+            money: self.money,
+            amount_capturable: 0,
+            amount_captured: if made { self.money.minor } else { 0 },
+            payment_method: None,
+            client_secret: None,
+            next_action: None,
+            failure: (!made).then(Failure::not_made),
+            outcome_unknown: false,
+            swish: None,
+            expires_at: None,
+            created_at: now,
+        };
+        self.observe(found, now).map_err(|_| NotPossible::Status(self.status.as_str()))
+    }
+
     fn observe(&self, seen: ProviderPayment, now: DateTime<Utc>) -> Result<Self, IllegalTransition> {
         self.check_same_object(&seen)?;
+        // A person has found out what the provider still does not know.
+        if seen.outcome_unknown && self.status == PaymentStatus::Failed && self.provider_payment_id.is_some() {
+            return Ok(self.clone());
+        }
         match movement(self.status, seen.status) {
             Movement::Stale => return Ok(self.clone()),
             Movement::Contradiction => {

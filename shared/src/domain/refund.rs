@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::evidence::{Evidence, Failure, IllegalTransition, same_object};
+use super::evidence::{Evidence, Failure, Finding, IllegalTransition, same_object};
 use super::ids::{PaymentId, RefundId, UserId};
 use super::money::Money;
+use super::operation::NotPossible;
 use super::payment::ProviderName;
 use super::transitions::{Movement, Transitions, movement};
 
@@ -106,6 +107,28 @@ impl Refund {
             Evidence::Refused(_) | Evidence::OutcomeUnknown => {}
         }
         Ok(next)
+    }
+
+    /// The refund after a person has found out what the provider itself does not know.
+    ///
+    /// # Errors
+    /// The provider does know, or may still be asked.
+    pub fn settle(&self, finding: Finding, now: DateTime<Utc>) -> Result<Self, NotPossible> {
+        let (Some(id), Some(_)) = (self.provider_refund_id.clone(), self.outcome_unknown_since) else {
+            return Err(NotPossible::Status(self.status.as_str()));
+        };
+        let made = finding == Finding::Made;
+        let found = ProviderRefund {
+            id,
+            provider_payment_id: String::new(),
+            status: if made { RefundStatus::Succeeded } else { RefundStatus::Failed },
+            money: self.money,
+            reason: None,
+            failure: (!made).then(Failure::not_made),
+            outcome_unknown: false,
+            created_at: now,
+        };
+        self.observe(found, now).map_err(|_| NotPossible::Status(self.status.as_str()))
     }
 
     fn observe(&self, seen: ProviderRefund, now: DateTime<Utc>) -> Result<Self, IllegalTransition> {

@@ -12,6 +12,7 @@ pub struct Model {
     pub outcome: String,
     pub provider_request_id: Option<String>,
     pub last_error: Option<String>,
+    pub given_up_at: Option<DateTimeUtc>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

@@ -20,6 +20,8 @@ pub struct Attempt {
     pub tries: i32,
     /// Whose it is at Stripe, on every try.
     pub stripe_customer_id: Option<String>,
+    /// An administrator has given it up: it is looked for, and never sent again.
+    pub given_up: bool,
     /// How long ago the first try began, by Postgres' clock, when it was opened here.
     age: Duration,
     opened: (Instant, SystemTime),
@@ -51,6 +53,7 @@ impl From<attempt::Model> for Attempt {
             id: AttemptId(row.id),
             tries: row.tries,
             stripe_customer_id: row.stripe_customer_id,
+            given_up: row.given_up_at.is_some(),
             age: (row.updated_at - row.created_at).to_std().unwrap_or_default(),
             opened: (Instant::now(), SystemTime::now()),
         }
@@ -132,6 +135,34 @@ pub async fn find_last(conn: &impl ConnectionTrait, subject: Uuid) -> Result<Opt
         ))
         .await?;
     row.map(|row| row.try_get("", "id").map(AttemptId)).transpose()
+}
+
+/// Gives an attempt up: if the next look finds nothing of it, nothing came of it.
+///
+/// # Errors
+/// The database's own.
+pub async fn give_up(conn: &impl ConnectionTrait, id: AttemptId) -> Result<(), DbErr> {
+    conn.execute_raw(sql(
+        "-- attempts::give_up
+         UPDATE attempts SET given_up_at = now() WHERE id = $1",
+        [id.0.into()],
+    ))
+    .await
+    .map(drop)
+}
+
+/// The attempts of all jobs that work on something, newest first, two hundred at most.
+///
+/// # Errors
+/// The database's own.
+pub async fn list(conn: &impl ConnectionTrait, subject: Uuid) -> Result<Vec<attempt::Model>, DbErr> {
+    let statement = sql(
+        "-- attempts::list
+         SELECT attempts.* FROM attempts JOIN jobs ON jobs.id = attempts.job_id
+         WHERE jobs.subject_id = $1 ORDER BY attempts.created_at DESC, attempts.id DESC LIMIT 200",
+        [subject.into()],
+    );
+    attempt::Entity::find().from_raw_sql(statement).all(conn).await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -195,7 +195,7 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
             "-- jobs::end
              WITH ended AS (
              UPDATE jobs SET state = $3, run_at = CASE WHEN $3 = 'queued' THEN now() + make_interval(secs => $4) ELSE run_at END,
-                    last_error = coalesce($5, last_error), max_attempts = max_attempts + $6,
+                    last_error = $5, max_attempts = max_attempts + $6,
                     finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
                     leased_until = NULL, leased_by = NULL, rung_until = NULL, silences = 0
              WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running' RETURNING id),

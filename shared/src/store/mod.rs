@@ -26,9 +26,10 @@ pub mod refunds;
 pub mod saved_payment_methods;
 pub mod setups;
 pub mod subscriptions;
+pub mod unknown_outcomes;
 
 /// The newest migration that this release needs.
-pub const SCHEMA: &str = "m20261125_000024_traces_of_payments";
+pub const SCHEMA: &str = "m20261128_000025_settled_attempts";
 
 /// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
 ///
@@ -47,6 +48,15 @@ pub async fn connect(url: &str, application_name: &str, connections_max: u32) ->
         .statement_timeout(Duration::from_secs(10))
         .sqlx_logging(false);
     Database::connect(options).await
+}
+
+/// Whether the schema is as new as this release needs.
+///
+/// # Errors
+/// The database's own: there may be no schema at all.
+pub async fn has_schema(conn: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let statement = sql("SELECT FROM seaql_migrations WHERE version >= $1 LIMIT 1", [SCHEMA.into()]);
+    Ok(conn.query_one_raw(statement).await?.is_some())
 }
 
 /// What became of a compare-and-swap.

@@ -1,11 +1,12 @@
 //! Payments and their timelines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Set,
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
+    Set,
 };
 use secrecy::ExposeSecret as _;
 
@@ -42,6 +43,14 @@ pub async fn find(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) ->
 /// The database's own.
 pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
     read(payment::Entity::find_by_id(id.0).one(conn).await?)
+}
+
+/// Anybody's payment, for an administrator, locked until the transaction ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock_any(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
+    read(payment::Entity::find_by_id(id.0).lock_exclusive().one(conn).await?)
 }
 
 /// The payment that is known to the provider by this id.
@@ -106,7 +115,30 @@ pub async fn list(
     before: Option<PaymentId>,
     limit: u64,
 ) -> Result<Vec<Payment>, DbErr> {
-    let mut query = payment::Entity::find().filter(payment::Column::UserId.eq(&owner.0));
+    let owned = payment::Entity::find().filter(payment::Column::UserId.eq(&owner.0));
+    filtered(conn, owned, filter, before, limit).await
+}
+
+/// Everybody's payments, for administrators, as [`list`] gives a user's.
+///
+/// # Errors
+/// The database's own.
+pub async fn list_any(
+    conn: &impl ConnectionTrait,
+    filter: &PaymentFilter,
+    before: Option<PaymentId>,
+    limit: u64,
+) -> Result<Vec<Payment>, DbErr> {
+    filtered(conn, payment::Entity::find(), filter, before, limit).await
+}
+
+async fn filtered(
+    conn: &impl ConnectionTrait,
+    mut query: Select<payment::Entity>,
+    filter: &PaymentFilter,
+    before: Option<PaymentId>,
+    limit: u64,
+) -> Result<Vec<Payment>, DbErr> {
     if let Some(before) = before {
         query = query.filter(payment::Column::Id.lt(before.0));
     }
@@ -176,41 +208,21 @@ pub async fn timeline(
     if find(conn, owner, id).await?.is_none() {
         return Ok(None);
     }
+    steps(conn, id).await.map(Some)
+}
+
+/// The steps of anybody's payment, for an administrator, as [`timeline`] gives a user's.
+///
+/// # Errors
+/// The database's own.
+pub async fn steps(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Vec<TimelineEntry>, DbErr> {
     let rows = payment_timeline::Entity::find()
         .filter(payment_timeline::Column::PaymentId.eq(id.0))
         .order_by_asc(payment_timeline::Column::Id)
         .limit(1_000)
         .all(conn)
         .await?;
-    Ok(Some(rows.into_iter().map(Into::into).collect()))
-}
-
-/// The payments, refunds and subscriptions of which nobody knows what became of them: of each provider that has any, how
-/// many, and for how many seconds that is so of the oldest one.
-///
-/// # Errors
-/// The database's own.
-pub async fn outcomes_unknown(conn: &impl ConnectionTrait) -> Result<HashMap<ProviderName, (i64, i64)>, DbErr> {
-    let rows = conn
-        .query_all_raw(sql(
-            "-- payments::outcomes_unknown
-             SELECT provider, count(*) AS number, extract(epoch FROM now() - min(outcome_unknown_since))::bigint AS oldest
-             FROM (SELECT provider, outcome_unknown_since FROM payments WHERE outcome_unknown_since IS NOT NULL
-                   UNION ALL SELECT provider, outcome_unknown_since FROM refunds WHERE outcome_unknown_since IS NOT NULL
-                   UNION ALL SELECT provider, outcome_unknown_since FROM subscriptions WHERE outcome_unknown_since IS NOT NULL)
-                  AS unknown
-             GROUP BY provider",
-            [],
-        ))
-        .await?;
-    let mut unknown = HashMap::new();
-    for row in rows {
-        let provider: String = row.try_get("", "provider")?;
-        if let Some(provider) = ProviderName::parse(&provider) {
-            unknown.insert(provider, (row.try_get("", "number")?, row.try_get("", "oldest")?));
-        }
-    }
-    Ok(unknown)
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {

@@ -58,6 +58,14 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: RefundId) -> Result<O
     refund::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
+/// Anybody's refund, for an administrator, locked until the transaction ends.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock_any(conn: &impl ConnectionTrait, id: RefundId) -> Result<Option<Refund>, DbErr> {
+    refund::Entity::find_by_id(id.0).lock_exclusive().one(conn).await?.map(TryInto::try_into).transpose()
+}
+
 /// The refund that is known to the provider by this id.
 ///
 /// # Errors

@@ -44,12 +44,13 @@ impl Job for ChangePayment {
                 Ok(Preparation::Ready(Prepared { payment, provider_payment_id, operation, attempt }))
             }
             None if payment.status == PaymentStatus::Pending
-                && !jobs::is_given_up(txn, JobKind::CreatePayment, payment.id.0).await? =>
+                && (payment.outcome_unknown_since.is_some()
+                    || !jobs::is_given_up(txn, JobKind::CreatePayment, payment.id.0).await?) =>
             {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
-                let failure = not_made("payment", payment.outcome_unknown_since.is_some());
+                let failure = not_made("payment");
                 let mut after = payment.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match payments::save(txn, &payment, &after).await? {

@@ -49,12 +49,13 @@ impl Job for ChangeSubscription {
                 Ok(Preparation::Ready(Prepared { subscription, provider_subscription_id, operation, attempt }))
             }
             None if subscription.status == SubscriptionStatus::Pending
-                && !jobs::is_given_up(txn, JobKind::CreateSubscription, subscription.id.0).await? =>
+                && (subscription.outcome_unknown_since.is_some()
+                    || !jobs::is_given_up(txn, JobKind::CreateSubscription, subscription.id.0).await?) =>
             {
                 Ok(Preparation::NotYet(patience(operation.requested_at)))
             }
             None => {
-                let failure = not_made("subscription", subscription.outcome_unknown_since.is_some());
+                let failure = not_made("subscription");
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match subscriptions::save(txn, &subscription, &after).await? {

@@ -22,7 +22,7 @@ pub(super) fn routes() -> Route {
         .at("/requests", get(requests))
         .at("/callbacks", get(callbacks))
         .at("/objects/:kind", get(objects))
-        .at("/faults", get(list_faults).post(add_fault))
+        .at("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .at("/reset", post(reset))
         .at("/clock", get(time).post(advance))
         .at("/rate_limit", post(rate_limit))
@@ -109,6 +109,12 @@ fn add_fault(Data(world): World<'_>, body: Body<Fault>) -> Response {
         Ok(()) => (StatusCode::CREATED, Json(json!({ "data": world.lock().faults.pending() }))).into_response(),
         Err(message) => refused(message),
     }
+}
+
+#[handler]
+fn clear_faults(Data(world): World<'_>) -> Json<Value> {
+    world.lock().faults.clear();
+    Json(json!({ "data": [] }))
 }
 
 #[handler]

@@ -206,6 +206,9 @@ async fn disputes_and_the_inbox(caller: &mut Caller<'_>) {
     caller.app.settle().await;
     let another = id(&caller.call("list_disputes", "", none.clone()).await["data"][0]);
     caller.call("accept_dispute", &another, none.clone()).await;
+    let newest = id(&caller.call("admin_list_payments", "", none.clone()).await["data"][0]);
+    caller.call("admin_get_payment", &newest, none.clone()).await;
+    caller.call("list_unknown_outcomes", "", none.clone()).await;
     let event = id(&caller.call("list_provider_events", "", none.clone()).await["data"][0]);
     caller.call("get_provider_event", &event, none.clone()).await;
     caller.call("replay_provider_event", &event, none.clone()).await;
@@ -229,6 +232,13 @@ async fn jobs_and_queues(caller: &mut Caller<'_>) {
     caller.app.execute("UPDATE jobs SET state = 'dead', finished_at = now() WHERE state = 'queued'").await;
     caller.call("admin_discard_job", &job, none.clone()).await;
     caller.call("admin_redrive_jobs", "", none.clone()).await;
+    caller.app.settle().await;
+    let unknown = caller.call("create_payment", "", none.clone()).await;
+    caller.app.fault("payment_intents.create", "drop_before", 30);
+    caller.app.settle().await;
+    caller.app.execute("UPDATE attempts SET created_at = created_at - interval '24 hours'").await;
+    caller.call("list_unknown_outcomes", "", none.clone()).await;
+    caller.call("settle_unknown_outcome", &id(&unknown), none.clone()).await;
     caller.call("admin_list_actions", "", none).await;
 }
 

@@ -32,3 +32,4 @@ mod subscriptions;
 mod swish;
 mod swish_certificates;
 mod telemetry;
+mod unknown_outcomes;

@@ -37,6 +37,8 @@ async fn things_of_anna(app: &TestApp) -> BTreeMap<&'static str, String> {
         ("/api/customers/me/setup/", setup),
         ("/api/customers/me/payment-methods/", card),
         ("/api/admin/disputes/", id(&app.read("/api/disputes").await["data"][0])),
+        ("/api/admin/unknown-outcomes/", uuid::Uuid::nil().to_string()),
+        ("/api/admin/payments/", app.text("SELECT id::text FROM payments LIMIT 1").await),
         ("/api/admin/jobs/", uuid::Uuid::nil().to_string()),
         ("/api/admin/provider-events/", app.text("SELECT id::text FROM provider_events LIMIT 1").await),
     ])

@@ -203,6 +203,17 @@ async fn health_and_metrics_answer_without_a_token() {
     assert_eq!(get("/health").await.json(), json!({ "status": "ok" }));
     let ready = get("/health/ready").await;
     assert_eq!(ready.json(), json!({ "status": "ok", "postgres": "ok", "redis": "ok" }));
+    let behind =
+        "DELETE FROM seaql_migrations WHERE version = (SELECT max(version) FROM seaql_migrations) RETURNING version";
+    let newest = app.text(behind).await;
+    let not_ready = get("/health/ready").await;
+    assert_eq!(
+        (not_ready.status, &not_ready.json()["postgres"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("unavailable")),
+        "the schema is older than the program"
+    );
+    app.execute(&format!("INSERT INTO seaql_migrations (version, applied_at) VALUES ('{newest}', 0)")).await;
+    assert_eq!(get("/health/ready").await.status, StatusCode::OK);
     app.create_payment(json!({})).await;
     let metrics = get("/metrics").await.text;
     let line = "payment_service_http_requests_total{method=\"POST\",path=\"/api/payments\",status=\"202\"} 1";

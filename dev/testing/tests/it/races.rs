@@ -15,7 +15,7 @@ use crate::disputes::disputed;
 use crate::subscriptions::subscribe;
 
 /// What others do with the same Stripe account: the dashboard, another program.
-async fn at_stripe(app: &TestApp, path: &str, form: &[(&str, &str)]) -> Value {
+pub(crate) async fn at_stripe(app: &TestApp, path: &str, form: &[(&str, &str)]) -> Value {
     let url = format!("{}/v1/{path}", app.simulator.url());
     let answer = reqwest::Client::new().post(url).bearer_auth("sk_test_x").form(form).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK, "{path}");

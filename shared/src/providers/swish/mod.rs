@@ -33,6 +33,10 @@ use certificate::{CertificateError, CertificateFiles, CertificateInfo};
 
 pub use payments::PAYER_HAS;
 
+/// Swish keeps no record of what it refused: until this long after the first try, another one may still arrive and be
+/// taken. Longer than a lease and a call together.
+pub const STILL_ON_ITS_WAY: Duration = Duration::from_secs(120);
+
 /// How Swish is reached and who we are there.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -48,6 +48,8 @@ async fn control_shows_and_does_what_the_world_can() {
     assert_eq!(act("faults".to_owned(), Some(json!({ "operation": "x", "mode": "drop_after" }))).await.status, 400);
     let faults = show("/_control/faults").await.json();
     assert_eq!((&faults["data"][0]["times"], &faults["operations"][4]), (&json!(1), &json!("refunds.retrieve")));
+    assert_eq!(merchant.control(Method::DELETE, "/_control/faults", None).await.status, 200);
+    assert_eq!(show("/_control/faults").await.json()["data"], json!([]));
     assert_eq!(act("webhooks".to_owned(), Some(json!({ "hold": true }))).await.json()["hold"], true);
     let shuffled = json!({ "hold": false, "order": "shuffled", "seed": 1 });
     assert_eq!(act("webhooks".to_owned(), Some(shuffled)).await.status, 200);
