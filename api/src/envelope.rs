@@ -127,7 +127,8 @@ impl<E: Endpoint> Envelope<E> {
             },
             None => Vec::new(),
         };
-        let inner = async { self.inner.call(request).await.map(poem::IntoResponse::into_response) };
+        // Boxed: what is around it would move all of it, on the stack, at each step.
+        let inner = Box::pin(async { self.inner.call(request).await.map(poem::IntoResponse::into_response) });
         let answer = under_key(key.map(|key| (key, method, path, body.as_slice())), inner);
         let result = match tokio::time::timeout(ANSWER_MAX, answer).await {
             Ok(result) => result,
