@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract check-ops check-live test-random test-faults test-mutations test-backlog test-roll lint openapi bench-pickup bench-outage bench-waiters clean
+.PHONY: help setup build run demo test contract check-ops check-live test-random test-faults test-mutations test-backlog test-roll lint openapi bench bench-pickup bench-outage bench-waiters clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,6 +42,10 @@ test-faults: build ## Kills, hangs, loses and doubles whatever can be, then chec
 
 test-mutations: build ## Breaks each promise on purpose and sees whether make test-faults notices. ONLY="name ..." SEEDS=n OPS=n
 	@python3 dev/faults/mutations.py
+
+bench: setup     ## How fast the service is, against what Postgres allows; writes bench/results.json. Release build. ONLY="webhooks ..." PROGRAMS=dir
+	@[ -n "$(PROGRAMS)" ] || cargo build --release --bins
+	@python3 dev/bench/run.py
 
 bench-pickup: build ## Measures how long after a commit an idle worker begins
 	@exec $(STACK) with target/debug/payment-bench pickup
