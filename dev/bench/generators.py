@@ -38,28 +38,43 @@ class Generators:
         result["generator_cpu_ms_each"] = round(cost / result["requests"], 4)
         return result
 
+    def all_of(self, api, requests):
+        """Sends each once, as fast as 16 connections are answered, and gives how many seconds that took."""
+        rows, _ = self.attack(api, requests, "-rate", "0", "-max-workers", str(CONNECTIONS), "-duration", "0", "-lazy")
+        # The last row says that nothing is left to send.
+        rows = [row for row in rows if row[4] != "no targets to attack"]
+        must_be_good(rows, len(requests))
+        return (max(sent + latency for _, sent, _, latency, _ in rows) - min(sent for _, sent, *_ in rows)) / 1_000
+
     def at_rate(self, api, requests, rate, seconds):
         """At a fixed rate, whatever becomes of those before: latencies from when each was due, in ms."""
-        # The rate as vegeta takes it: so many in so many whole seconds.
         number = max(1, round(rate * seconds))
+        # A rate as vegeta takes it: so many in so many whole seconds.
+        rows, cost = self.attack(api, requests, "-rate", f"{number}/{seconds}s", "-duration", f"{seconds}s")
+        must_be_good(rows, number)
+        pause = seconds * 1_000 / number
+        began = min(sent - n * pause for n, sent, *_ in rows)
+        took = [sent + latency - (began + n * pause) for n, sent, _, latency, _ in rows]
+        late = sorted(sent - (began + n * pause) for n, sent, *_ in rows)
+        return {"per_second": round(rate, 1), "requests": len(rows), **percentiles(took),
+                "sent_late_p99_ms": round(at(late, 0.99), 3), "generator_cpu_ms_each": round(cost / len(rows), 4)}
+
+    def attack(self, api, requests, *options):
+        """What became of each request: its number, when it was sent, status, latency, error (times in ms). And the cost."""
         with tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as targets, \
                 tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as results:
             write(targets, (target(api, request) for request in requests))
-            command = [self.vegeta, "attack", "-format", "json", "-targets", targets.name, "-rate", f"{number}/{seconds}s",
-                       "-duration", f"{seconds}s", "-connections", "256", "-workers", str(CONNECTIONS), "-max-body", "0",
-                       "-timeout", "10s", "-output", results.name]
-            _, cost = run(command)
+            _, cost = run([self.vegeta, "attack", "-format", "json", "-targets", targets.name, "-connections", "256",
+                           "-workers", str(CONNECTIONS), "-max-body", "0", "-timeout", "10s", "-output", results.name, *options])
             said, _ = run([self.vegeta, "encode", "-to", "csv", results.name])
-        rows = [(int(row[8]), int(row[0]) / 1e6, int(row[1]), int(row[2]) / 1e6, row[5]) for row in csv.reader(said.splitlines())]
-        bad = [(code, error) for _, _, code, _, error in rows if not 200 <= code < 300]
-        if bad or len(rows) < number * 0.95:
-            raise SystemExit(f"{len(bad)} of {len(rows)} requests (of {number}) were not answered well, as {bad[:1]}")
-        pause = seconds * 1_000 / number
-        began = min(sent - n * pause for n, sent, *_ in rows)
-        took = sorted(sent + latency - (began + n * pause) for n, sent, _, latency, _ in rows)
-        late = sorted(sent - (began + n * pause) for n, sent, *_ in rows)
-        return {"per_second": rate, "requests": len(rows), **percentiles(took),
-                "sent_late_p99_ms": round(at(late, 0.99), 3), "generator_cpu_ms_each": round(cost / len(rows), 4)}
+        return [(int(row[8]), int(row[0]) / 1e6, int(row[1]), int(row[2]) / 1e6, row[5])
+                for row in csv.reader(said.splitlines())], cost
+
+
+def must_be_good(rows, number):
+    bad = [(code, error) for _, _, code, _, error in rows if not 200 <= code < 300]
+    if bad or abs(len(rows) - number) > 1 + number // 100:
+        raise SystemExit(f"{len(bad)} of {len(rows)} requests (of {number}) were not answered well, as {bad[:1]}")
 
 
 def target(api, request):

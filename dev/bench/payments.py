@@ -41,8 +41,8 @@ def run(bench):
     }
 
 
-def payments(bench, number):
-    return traffic.payments(bench.issuer, number)
+def payments(bench, number, **headers):
+    return traffic.payments(bench.issuer, number, **headers)
 
 
 def customers_of_all(bench, api):

@@ -12,7 +12,6 @@ import time
 from service import WEBHOOK_SECRET
 
 USERS = 50
-JSON = "application/json"
 # Numbers that no other request of this run has, nor of the runs before.
 NUMBERS = itertools.count(time.time_ns() // 1_000)
 
@@ -115,18 +114,12 @@ def encode(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
-# Requests of users
-
-def user(number):
-    return f"user-{number % USERS}"
-
-
-def payments(issuer, count, **headers):
-    """From some users in turn, each under a key of its own."""
+def payments(issuer, count, users=tuple(f"user-{n}" for n in range(USERS)), **headers):
+    """From these users in turn, each under a key of its own."""
     for number in itertools.islice(NUMBERS, count):
         body = {"provider": "stripe", "amount": 1_000 + number % 40_000, "currency": "sek", "payment_method": "pm_card_visa",
                 "return_url": "https://shop.example/thanks", "description": f"Order {number}",
                 "metadata": {"order": str(number)}}
         yield Request("POST", "/api/payments", {
-            "Content-Type": JSON, "Authorization": "Bearer " + issuer.token(user(number)),
+            "Content-Type": "application/json", "Authorization": "Bearer " + issuer.token(users[number % len(users)]),
             "Idempotency-Key": f"order-{number}", **headers}, json.dumps(body).encode())
