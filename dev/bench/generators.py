@@ -16,6 +16,8 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
+# vegeta is not to collect garbage while it measures.
+GO = {"GOGC": "off", "GOMEMLIMIT": "2GiB"}
 # What waits to be sent is not to be written to the disk that Postgres waits for.
 FILES = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -64,8 +66,9 @@ class Generators:
         with tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as targets, \
                 tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as results:
             write(targets, (target(api, request) for request in requests))
-            _, cost = run([self.vegeta, "attack", "-format", "json", "-targets", targets.name, "-connections", "256",
-                           "-workers", str(CONNECTIONS), "-max-body", "0", "-timeout", "10s", "-output", results.name, *options])
+            command = [self.vegeta, "attack", "-format", "json", "-targets", targets.name, "-connections", "256",
+                       "-workers", str(CONNECTIONS), "-max-body", "0", "-timeout", "10s", "-output", results.name, *options]
+            _, cost = run(command, dict(os.environ, **GO))
             said, _ = run([self.vegeta, "encode", "-to", "csv", results.name])
         return [(int(row[8]), int(row[0]) / 1e6, int(row[1]), int(row[2]) / 1e6, row[5])
                 for row in csv.reader(said.splitlines())], cost

@@ -10,7 +10,8 @@
 BEGIN;
 -- idempotency_keys::claim
 INSERT INTO idempotency_keys AS known (user_id, method, path, key, fingerprint)
-VALUES ('user-' || :user, 'POST', '/api/payments', 'order-' || :seq || '-' || :client_id, '\x6c5bc275f66af2a76a351197cd5339d59efd921591089d81f462331c279f198e'::bytea)
+VALUES ('user-' || :user, 'POST', '/api/payments', 'order-' || :seq || '-' || :client_id,
+    '\x6c5bc275f66af2a76a351197cd5339d59efd921591089d81f462331c279f198e'::bytea)
 ON CONFLICT (user_id, key, method, path) DO UPDATE
 SET fingerprint = excluded.fingerprint, status = NULL, location = NULL, body = NULL, created_at = now()
 WHERE known.created_at < now() - interval '24 hours';

@@ -22,7 +22,7 @@ def run(bench):
     answer = customers_of_all(bench, api)
     make_customers(servers, other)
     found = bench.saturated(api, payments(bench, 30_000), 2)["per_second"]
-    enough = int(found * SECONDS * 1.6) + 1_000
+    enough = int(found * SECONDS * 2.2) + 1_000
 
     def ours():
         return bench.saturated(api, payments(bench, enough), SECONDS)

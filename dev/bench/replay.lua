@@ -5,7 +5,10 @@ local file = assert(io.open(os.getenv("REQUESTS"), "rb"))
 -- wrk builds one request before it begins, to look at it, and sends it nowhere.
 function request()
     local length = file:read(8)
-    if not length then os.exit(3) end
+    if not length then
+        io.stderr:write("more was answered than requests were made for\n")
+        os.exit(3)
+    end
     return file:read(tonumber(length))
 end
 

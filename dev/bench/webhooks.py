@@ -19,7 +19,7 @@ def run(bench):
     body = traffic.event_body(0).decode()
     # How fast it is, that no round runs out of requests.
     found = bench.saturated(api, traffic.events(80_000), 2)["per_second"]
-    enough = int(found * SECONDS * 1.6) + 1_000
+    enough = int(found * SECONDS * 2.2) + 1_000
 
     def ours():
         return bench.saturated(api, traffic.events(enough), SECONDS)
