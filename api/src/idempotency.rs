@@ -84,6 +84,48 @@ fn replay(kept: KeptAnswer) -> Response {
     response
 }
 
+fn current() -> Option<Arc<Keyed>> {
+    CURRENT.try_with(Clone::clone).ok().flatten()
+}
+
+/// What a key says that is not the request's.
+fn refusal(keyed: &Keyed, taken: Claim) -> Problem {
+    match taken {
+        Claim::Answered(kept) => {
+            *keyed.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+            Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", "the key has an answer already")
+        }
+        Claim::OtherBody => {
+            let detail = "the key was used with another body; a new request needs a new key";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        }
+        Claim::InFlight | Claim::Mine => {
+            let detail = "the first request with this key is still at work; send this one again a moment later";
+            Problem::new(StatusCode::CONFLICT, "idempotency_key_in_use", detail)
+        }
+    }
+}
+
+/// For a write of one statement, which claims the key of the request at work and keeps this answer.
+pub(crate) fn to_keep(
+    status: StatusCode,
+    location: Option<&str>,
+    body: &impl ToJSON,
+) -> Option<(KeyedRequest, KeptAnswer)> {
+    current().map(|keyed| (keyed.request.clone(), answer(status, location, body)))
+}
+
+/// What to answer where that statement found the key taken.
+pub(crate) async fn taken(state: &State, user: &Claims) -> Problem {
+    let Some(keyed) = current() else {
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours");
+    };
+    match idempotency_keys::read(&state.db, &user.id, &keyed.request).await {
+        Ok(taken) => refusal(&keyed, taken),
+        Err(error) => error.into(),
+    }
+}
+
 /// The transaction of a write. The key of the request, if it has one, is claimed in it.
 pub struct Write {
     txn: DatabaseTransaction,
@@ -105,26 +147,11 @@ impl Write {
     /// The key is in use or was used for something else; or it has an answer, which the envelope gives.
     pub async fn begin(state: &State, user: &Claims) -> Result<Self, Problem> {
         let txn = state.db.begin().await?;
-        let keyed = CURRENT.try_with(Clone::clone).ok().flatten();
         let (db, metrics) = (state.db.clone(), state.metrics.clone());
-        let Some(keyed) = keyed else { return Ok(Self { txn, db, metrics, claimed: None }) };
-        let conflict = |status, code, detail: &str| Err(Problem::new(status, code, detail));
+        let Some(keyed) = current() else { return Ok(Self { txn, db, metrics, claimed: None }) };
         match idempotency_keys::claim(&txn, &user.id, &keyed.request).await? {
             Claim::Mine => Ok(Self { txn, db, metrics, claimed: Some((user.id.clone(), keyed)) }),
-            Claim::Answered(kept) => {
-                *keyed.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
-                conflict(StatusCode::CONFLICT, "idempotency_key_in_use", "the key has an answer already")
-            }
-            Claim::InFlight => conflict(
-                StatusCode::CONFLICT,
-                "idempotency_key_in_use",
-                "the first request with this key is still at work; send this one again a moment later",
-            ),
-            Claim::OtherBody => conflict(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "the key was used with another body; a new request needs a new key",
-            ),
+            taken => Err(refusal(&keyed, taken)),
         }
     }
 
@@ -150,6 +177,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// What a write of one statement has kept.
+    pub(crate) fn of(state: &State, user: &Claims) -> Self {
+        Self { db: state.db.clone(), claimed: current().map(|keyed| (user.id.clone(), keyed)) }
+    }
+
     /// Keeps a later answer instead. Where that cannot be done the client must get the earlier one: a replay will.
     #[must_use]
     pub(crate) async fn overtaken(self, status: StatusCode, location: Option<&str>, body: &impl ToJSON) -> bool {

@@ -24,6 +24,7 @@ pub mod document;
 mod edges;
 pub mod envelope;
 pub mod etag;
+pub mod grouped;
 pub mod health;
 pub mod idempotency;
 pub mod json;
@@ -54,6 +55,7 @@ use poem::{Endpoint, EndpointExt as _, Response, Route, Server, get};
 use poem_openapi::{ContactObject, ExtraHeader, LicenseObject, OpenApiService, ServerObject, Tags};
 
 use crate::config::Config;
+use crate::pages::Page;
 use crate::state::State;
 
 #[derive(Tags)]
@@ -135,12 +137,11 @@ pub fn openapi() -> String {
 /// Everything that is served, with what every request goes through.
 pub fn app(state: &Arc<State>) -> impl Endpoint<Output = Response> + 'static {
     let service = service(state);
-    let pages = pages::Pages::of(&service);
     let routes = Route::new()
-        .nest("/docs", get(pages.docs))
-        .nest("/reference", get(pages.reference))
-        .at("/openapi.json", get(pages.document))
-        .at("/errors", get(pages.errors))
+        .nest("/docs", get(Page::Docs))
+        .nest("/reference", get(Page::Reference))
+        .at("/openapi.json", get(Page::Document))
+        .at("/errors", get(Page::Errors))
         .nest("/", service)
         .data(state.clone());
     let routes = edges::Edges::new(routes, operations::Operations::of::<Apis>())

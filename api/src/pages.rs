@@ -3,42 +3,64 @@
 //!
 //! Both pages have all of their code in them. Their policy lets the browser load nothing from elsewhere.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
-use poem::http::header;
+use poem::http::{HeaderMap, header};
 use poem::{Endpoint, IntoResponse as _, Response};
-use poem_openapi::OpenApiService;
 
 use crate::compression::{gzip, takes_gzip};
 use crate::document::codes::CODES;
-use crate::{Apis, document};
+use crate::state::State;
+use crate::{document, service};
 
 /// Scripts and styles are in the page; `connect-src` is what "Try it out" calls, `blob:` Redoc's search.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; \
                       img-src 'self' data:; font-src data:; connect-src 'self'; worker-src blob:; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-pub(crate) struct Pages {
-    pub(crate) docs: Text,
-    pub(crate) reference: Text,
-    pub(crate) document: Text,
-    pub(crate) errors: Text,
+/// A page, of those that are made when the first one is asked for: most processes are never asked.
+#[derive(Clone, Copy)]
+pub(crate) enum Page {
+    Docs,
+    Reference,
+    Document,
+    Errors,
 }
 
-impl Pages {
-    pub(crate) fn of(service: &OpenApiService<Apis, ()>) -> Self {
-        let generated = service.spec();
-        let document = document::complete(&generated);
-        let docs = service.swagger_ui_html().replace(&generated, &document);
-        let docs =
-            docs.replace("deepLinking: true,", "deepLinking: true, tryItOutEnabled: true, persistAuthorization: true,");
-        let reference = service.redoc_html().replace(&generated, &document);
-        Self {
-            docs: Text::new("text/html; charset=utf-8", docs),
-            reference: Text::new("text/html; charset=utf-8", without_links(&reference)),
-            document: Text::new("application/json", document),
-            errors: Text::new("text/html; charset=utf-8", errors()),
-        }
+struct Pages {
+    docs: Text,
+    reference: Text,
+    document: Text,
+    errors: Text,
+}
+
+static PAGES: LazyLock<Pages> = LazyLock::new(|| {
+    let service = service(&State::for_document());
+    let generated = service.spec();
+    let document = document::complete(&generated);
+    let docs = service.swagger_ui_html().replace(&generated, &document);
+    let docs =
+        docs.replace("deepLinking: true,", "deepLinking: true, tryItOutEnabled: true, persistAuthorization: true,");
+    let reference = service.redoc_html().replace(&generated, &document);
+    Pages {
+        docs: Text::new("text/html; charset=utf-8", docs),
+        reference: Text::new("text/html; charset=utf-8", without_links(&reference)),
+        document: Text::new("application/json", document),
+        errors: Text::new("text/html; charset=utf-8", errors()),
+    }
+});
+
+impl Endpoint for Page {
+    type Output = Response;
+
+    async fn call(&self, request: poem::Request) -> poem::Result<Response> {
+        let text = match self {
+            Self::Docs => &PAGES.docs,
+            Self::Reference => &PAGES.reference,
+            Self::Document => &PAGES.document,
+            Self::Errors => &PAGES.errors,
+        };
+        Ok(text.answer(request.headers()))
     }
 }
 
@@ -70,7 +92,7 @@ fn without_links(page: &str) -> String {
 }
 
 /// A text that does not change. It is compressed when it is first asked for, and once.
-pub(crate) struct Text {
+struct Text {
     media_type: &'static str,
     text: String,
     compressed: OnceLock<Option<Vec<u8>>>,
@@ -80,14 +102,10 @@ impl Text {
     fn new(media_type: &'static str, text: String) -> Self {
         Self { media_type, text, compressed: OnceLock::new() }
     }
-}
 
-impl Endpoint for Text {
-    type Output = Response;
-
-    async fn call(&self, request: poem::Request) -> poem::Result<Response> {
+    fn answer(&self, asked: &HeaderMap) -> Response {
         let compressed = || self.compressed.get_or_init(|| gzip(self.text.as_bytes())).clone();
-        let mut response = match takes_gzip(request.headers()).then(compressed).flatten() {
+        let mut response = match takes_gzip(asked).then(compressed).flatten() {
             Some(compressed) => {
                 let mut response = compressed.into_response();
                 response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("gzip"));
@@ -99,6 +117,6 @@ impl Endpoint for Text {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.media_type));
         headers.insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static(POLICY));
-        Ok(response)
+        response
     }
 }

@@ -135,11 +135,11 @@ impl Problem {
 }
 
 /// A failed query: the database is away (try again), or we are at fault. Either way the client gets no text of it.
-impl From<DbErr> for Problem {
-    fn from(error: DbErr) -> Self {
+impl From<&DbErr> for Problem {
+    fn from(error: &DbErr) -> Self {
         let away = matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_) | DbErr::Query(_))
             && error.sql_err().is_none();
-        let error = shared::providers::chain(&error);
+        let error = shared::providers::chain(error);
         if away {
             tracing::warn!(error, "the database did not serve the request");
             Self::new(
@@ -151,6 +151,12 @@ impl From<DbErr> for Problem {
             tracing::error!(error, "the database refused");
             Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours")
         }
+    }
+}
+
+impl From<DbErr> for Problem {
+    fn from(error: DbErr) -> Self {
+        (&error).into()
     }
 }
 

@@ -11,10 +11,15 @@ use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
 use shared::queue::{Names, subscription};
 use shared::store;
+use shared::store::jobs::Enqueued;
+use shared::store::new_payments::{self, NewPayment};
+use shared::store::provider_events::{self, NewEvent};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::auth::Verifier;
 use crate::config::{Config, RateLimits};
+use crate::customers::ids::CustomerIds;
+use crate::grouped::Grouped;
 use crate::health::Noticed;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -24,6 +29,11 @@ pub struct State {
     pub db: DatabaseConnection,
     pub redis_url: String,
     pub ringer: Ringer,
+    /// Events that are genuine; whether each was new.
+    pub inbox: Grouped<NewEvent, bool>,
+    /// Payments that can be accepted; whether each was, or its key was taken.
+    pub new_payments: Grouped<NewPayment, bool>,
+    pub(crate) customer_ids: CustomerIds,
     pub verifier: Verifier,
     pub waiting: Waiting,
     /// Whether the process is about to stop.
@@ -71,7 +81,11 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
     .await
     .context("DATABASE_URL")?;
     let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
+    let mut background = JoinSet::new();
     let state = Arc::new(State {
+        inbox: inbox(&mut background, &db, &ringer),
+        new_payments: new_payments(&mut background, &db, &ringer),
+        customer_ids: CustomerIds::default(),
         db,
         redis_url: redis_url.clone(),
         ringer,
@@ -89,7 +103,6 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         body_bytes_max: config.body_bytes_max,
         webhook_body_bytes_max: config.webhook_body_bytes_max,
     });
-    let mut background = JoinSet::new();
     let listening = state.clone();
     background.spawn(async move {
         let on_news = {
@@ -103,6 +116,29 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
     Ok(Started { state, background, ringing })
 }
 
+/// What stores events that come at the same time, and rings.
+fn inbox(background: &mut JoinSet<()>, db: &DatabaseConnection, ringer: &Ringer) -> Grouped<NewEvent, bool> {
+    let (db, ringer) = (db.clone(), ringer.clone());
+    Grouped::start(background, move |events: Arc<[NewEvent]>| {
+        let (db, ringer) = (db.clone(), ringer.clone());
+        async move { Ok(rung(&ringer, provider_events::receive(&db, &events, |lane| ringer.has_room(lane)).await?)) }
+    })
+}
+
+/// What stores payments that come at the same time, and rings.
+fn new_payments(background: &mut JoinSet<()>, db: &DatabaseConnection, ringer: &Ringer) -> Grouped<NewPayment, bool> {
+    let (db, ringer) = (db.clone(), ringer.clone());
+    Grouped::start(background, move |new: Arc<[NewPayment]>| {
+        let (db, ringer) = (db.clone(), ringer.clone());
+        async move { Ok(rung(&ringer, new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await?)) }
+    })
+}
+
+/// Of each whether it has a job, which is rung.
+fn rung(ringer: &Ringer, jobs: Vec<Option<Enqueued>>) -> Vec<bool> {
+    jobs.into_iter().map(|job| job.map(|job| ringer.ring(job)).is_some()).collect()
+}
+
 impl State {
     /// A state that is connected to nothing, for the document that the operations are described in.
     #[must_use]
@@ -111,6 +147,9 @@ impl State {
             db: DatabaseConnection::default(),
             redis_url: String::new(),
             ringer: Ringer::deaf(),
+            inbox: Grouped::closed(),
+            new_payments: Grouped::closed(),
+            customer_ids: CustomerIds::default(),
             verifier: Verifier::none(),
             waiting: Waiting::default(),
             draining: AtomicBool::new(false),

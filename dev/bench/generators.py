@@ -1,90 +1,90 @@
-"""What makes the load: wrk as fast as it is answered, vegeta at a fixed rate, pgbench for the reference.
+"""What makes the load: wrk, as fast as it is answered or at a fixed rate; pgbench for the reference.
 
-vegeta counts from when it sent. Here latency counts from when a request was to be sent: request n of a rate is due at
-the beginning + n / rate, and each result has its n.
+wrk counts latency from when it sent. At a fixed rate it counts here from when a request was to be sent: see replay.lua.
 """
 
-import base64
-import csv
 import json
 import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
-# vegeta is not to collect garbage while it measures.
-GO = {"GOGC": "off", "GOMEMLIMIT": "2GiB"}
+# At a fixed rate: so many that none waits for the one before, as long as answers come within a moment.
+SENDERS = 64
 # What waits to be sent is not to be written to the disk that Postgres waits for.
 FILES = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+# Until all connections are there.
+BEGINS = 0.5
 
 
 class Generators:
     def __init__(self):
-        said = subprocess.run([HERE / "tools.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout
-        self.wrk, self.vegeta = said.split()
+        self.wrk = subprocess.run([HERE / "tools.sh"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def saturate(self, api, requests, seconds):
         """As fast as 16 connections are answered: requests a second, and what the generator itself cost each."""
-        with tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as file:
-            write(file, (b"%08d" % len(raw) + raw for raw in (request.raw(api.address) for request in requests)))
+        with tempfile.TemporaryDirectory(dir=FILES, prefix="bench-") as folder:
+            write(f"{folder}/requests", [request.raw(api.address) for request in requests])
             command = [self.wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", HERE / "replay.lua", api.url]
-            said, cost = run(command, dict(os.environ, REQUESTS=file.name))
+            said, cost = run(command, dict(os.environ, REQUESTS=f"{folder}/requests"))
         result = json.loads(said.splitlines()[-1])
-        if result["refused"] or result["lost"] or not result["requests"]:
-            raise SystemExit(f"not all requests were answered well: {result}; see the API's log")
+        must_be_good(result)
         result["per_second"] = round(result["requests"] / (result.pop("micros") / 1e6), 1)
         result["generator_cpu_ms_each"] = round(cost / result["requests"], 4)
         return result
 
     def all_of(self, api, requests):
         """Sends each once, as fast as 16 connections are answered, and gives how many seconds that took."""
-        rows, _ = self.attack(api, requests, "-rate", "0", "-max-workers", str(CONNECTIONS), "-duration", "0", "-lazy")
-        # The last row says that nothing is left to send.
-        rows = [row for row in rows if row[4] != "no targets to attack"]
-        must_be_good(rows, len(requests))
-        return (max(sent + latency for _, sent, _, latency, _ in rows) - min(sent for _, sent, *_ in rows)) / 1_000
+        began = time.monotonic()
+        self.send(api, requests, CONNECTIONS, 0, began)
+        return time.monotonic() - began
 
     def at_rate(self, api, requests, rate, seconds):
         """At a fixed rate, whatever becomes of those before: latencies from when each was due, in ms."""
         number = max(1, round(rate * seconds))
-        # A rate as vegeta takes it: so many in so many whole seconds.
-        rows, cost = self.attack(api, requests, "-rate", f"{number}/{seconds}s", "-duration", f"{seconds}s")
-        must_be_good(rows, number)
-        pause = seconds * 1_000 / number
-        began = min(sent - n * pause for n, sent, *_ in rows)
-        took = [sent + latency - (began + n * pause) for n, sent, _, latency, _ in rows]
-        late = sorted(sent - (began + n * pause) for n, sent, *_ in rows)
-        return {"per_second": round(rate, 1), "requests": len(rows), **percentiles(took),
-                "sent_late_p99_ms": round(at(late, 0.99), 3), "generator_cpu_ms_each": round(cost / len(rows), 4)}
+        result, cost = self.send(api, requests[:number], min(SENDERS, number), rate, time.monotonic() + BEGINS)
+        took, late = ([micros / 1_000 for micros in result[name]] for name in ("took", "late"))
+        return {"per_second": round(rate, 1), "requests": len(took), **percentiles(took),
+                "sent_late_p99_ms": round(at(sorted(late), 0.99), 3), "generator_cpu_ms_each": round(cost / len(took), 4)}
 
-    def attack(self, api, requests, *options):
-        """What became of each request: its number, when it was sent, status, latency, error (times in ms). And the cost."""
-        with tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as targets, \
-                tempfile.NamedTemporaryFile(dir=FILES, prefix="bench-") as results:
-            write(targets, (target(api, request) for request in requests))
-            command = [self.vegeta, "attack", "-format", "json", "-targets", targets.name, "-connections", "256",
-                       "-workers", str(CONNECTIONS), "-max-body", "0", "-timeout", "10s", "-output", results.name, *options]
-            _, cost = run(command, dict(os.environ, **GO))
-            said, _ = run([self.vegeta, "encode", "-to", "csv", results.name])
-        return [(int(row[8]), int(row[0]) / 1e6, int(row[1]), int(row[2]) / 1e6, row[5])
-                for row in csv.reader(said.splitlines())], cost
+    def send(self, api, requests, senders, rate, start):
+        """Has each sender send its share. What came of it, and what that cost."""
+        with tempfile.TemporaryDirectory(dir=FILES, prefix="bench-") as folder:
+            for sender in range(senders):
+                share = [request.raw(api.address) for request in requests[sender::senders]]
+                write(f"{folder}/requests.{sender}", share, counted=True)
+            # It is told when all have finished.
+            command = [self.wrk, f"-t{senders}", f"-c{senders}", "-d120s", "--timeout", "20s", "-s", HERE / "replay.lua", api.url]
+            settings = dict(os.environ, REQUESTS=f"{folder}/requests", RATE=str(rate), START=repr(start), THREADS=str(senders))
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            with subprocess.Popen([str(part) for part in command], env=settings, stdout=subprocess.PIPE, text=True) as wrk:
+                finished, last = 0, ""
+                for line in wrk.stdout:
+                    finished += line == "finished\n"
+                    if finished == senders and line == "finished\n":
+                        wrk.send_signal(signal.SIGINT)
+                    last = line if line.startswith("{") else last
+        cost = spent_since(before)
+        if wrk.returncode or not last:
+            raise SystemExit(f"wrk failed ({wrk.returncode}); see the API's log")
+        result = json.loads(last)
+        result["requests"] = len(result["took"])
+        must_be_good(result)
+        if result["requests"] != len(requests):
+            raise SystemExit(f"{result['requests']} of {len(requests)} requests were answered")
+        return result, cost
 
 
-def must_be_good(rows, number):
-    bad = [(code, error) for _, _, code, _, error in rows if not 200 <= code < 300]
-    if bad or abs(len(rows) - number) > 1 + number // 100:
-        raise SystemExit(f"{len(bad)} of {len(rows)} requests (of {number}) were not answered well, as {bad[:1]}")
-
-
-def target(api, request):
-    made = {"method": request.method, "url": api.url + request.path, "header": {name: [value] for name, value in request.headers.items()}}
-    if request.body:
-        made["body"] = base64.b64encode(request.body).decode()
-    return json.dumps(made).encode() + b"\n"
+def must_be_good(result):
+    if result["refused"] or result["lost"] or not result["requests"]:
+        counts = {name: result[name] for name in ("requests", "refused", "lost")}
+        raise SystemExit(f"not all requests were answered well: {counts}; see the API's log")
 
 
 def pgbench(servers, database, script, seconds, **variables):
@@ -107,16 +107,24 @@ def run(command, environment=None):
     """What a program printed, and the CPU time that it took, in ms."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True, check=False)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{command[0]} failed ({done.returncode}): {done.stdout}{done.stderr}")
-    return done.stdout, (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1_000
+    return done.stdout, spent_since(before)
 
 
-def write(file, parts):
-    for part in parts:
-        file.write(part)
-    file.flush()
+def spent_since(before):
+    """CPU time of the programs that have ended since, in ms."""
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1_000
+
+
+def write(path, requests, counted=False):
+    """Each with its length before it; before all, if need be, how many there are."""
+    with open(path, "wb") as file:
+        if counted:
+            file.write(b"%08d" % len(requests))
+        for raw in requests:
+            file.write(b"%08d" % len(raw) + raw)
 
 
 def at(sorted_values, share):

@@ -1,52 +1,57 @@
--- The reference of an accepted payment: the statements of POST /api/payments with an Idempotency-Key, each a round trip, in the
--- API's order, with one commit. Which they are: log_statement=all; where they come from stands beside each.
+-- The reference of an accepted payment: the statement of POST /api/payments with an Idempotency-Key, for one payment, with one commit.
 --
--- Values are as the API's, but for what it makes in its own process: UUIDs v7, which rise, are made of a number that rises with
--- each client. The users and their customers are there.
+-- The first is the check of the payment method, saved_payment_methods::find_by_provider_id. The second is new_payments::accept
+-- (shared/src/store/new_payments.rs), the same but for its values: what the API makes in its own process (UUIDs v7, which rise)
+-- is made of a number that rises with each client. The users and their customers are there.
 --   :seq   where this round begins    :answer   what is kept under the key
 \set seq :seq + 1
 \set user random(0, 49)
--- TransactionTrait::begin
-BEGIN;
--- idempotency_keys::claim
-INSERT INTO idempotency_keys AS known (user_id, method, path, key, fingerprint)
-VALUES ('user-' || :user, 'POST', '/api/payments', 'order-' || :seq || '-' || :client_id,
-    '\x6c5bc275f66af2a76a351197cd5339d59efd921591089d81f462331c279f198e'::bytea)
-ON CONFLICT (user_id, key, method, path) DO UPDATE
-SET fingerprint = excluded.fingerprint, status = NULL, location = NULL, body = NULL, created_at = now()
-WHERE known.created_at < now() - interval '24 hours';
--- saved_payment_methods::find_by_provider_id
 SELECT id, provider_payment_method_id, user_id, customer_id, status, kind, brand, last4, exp_month, exp_year, version, created_at, updated_at
 FROM saved_payment_methods WHERE provider_payment_method_id = 'pm_card_visa' LIMIT 1;
--- customers::ensure
-WITH found AS (SELECT * FROM customers WHERE user_id = 'user-' || :user),
-     made AS (INSERT INTO customers (id, user_id, email, name)
-              SELECT gen_random_uuid(), 'user-' || :user, 'user@example.com', 'user' WHERE NOT EXISTS (SELECT FROM found)
-              ON CONFLICT (user_id) DO NOTHING RETURNING *)
-SELECT * FROM found UNION ALL SELECT * FROM made;
--- payments::insert
-INSERT INTO payments (id, user_id, customer_id, subscription_id, provider, provider_payment_id, status, retryable, amount, currency,
-    amount_capturable, amount_captured, amount_refunded, amount_disputed, capture_method, description, statement_descriptor,
-    payment_method, off_session, return_url, swish, client_secret, next_action, failure, last_operation, outcome_unknown_since,
-    metadata, version, created_at, updated_at, completed_at, expires_at, trace_parent)
-VALUES ((lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0') || '8000000000000001')::uuid,
-    'user-' || :user, ('00000000000070008000' || lpad(:user::text, 12, '0'))::uuid, NULL, 'stripe', NULL, 'pending', false, 11532,
-    'sek', 0, 0, 0, 0, 'automatic', 'Order ' || :seq, NULL, 'pm_card_visa', false, 'https://shop.example/thanks', NULL, NULL, NULL,
-    NULL, NULL, NULL, ('{"order": "' || :seq || '"}')::jsonb, 1, now(), now(), NULL, NULL,
-    '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
--- payments::add_step
-INSERT INTO payment_timeline (payment_id, status, actor, cause, detail)
-SELECT id, status, 'api', '01a22444-bb10-7281-9611-2f3991fb6231', 'accepted' FROM (SELECT id, status FROM payments
-    WHERE id = (lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0') || '8000000000000001')::uuid
-    FOR NO KEY UPDATE) AS payment;
--- jobs::enqueue
+WITH beside AS (
+    SELECT * FROM jsonb_to_recordset(('[{"id": "' || lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0')
+        || '8000000000000001", "job_id": "' || lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0')
+        || '8000000000000002", "lane": "stripe_payments", "cause": "01a22444-bb10-7281-9611-2f3991fb6231", "trace_parent": '
+        || '"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "user_id": "user-' || :user || '", "key": "order-' || :seq || '-'
+        || :client_id || '", "method": "POST", "path": "/api/payments", "fingerprint": '
+        || '"6c5bc275f66af2a76a351197cd5339d59efd921591089d81f462331c279f198e", "answer_status": 202, "location": "/api/payments/'
+        || :seq || '-' || :client_id || '"}]')::jsonb) AS beside (
+        id uuid, job_id uuid, lane text, cause text, trace_parent text, user_id text, key text, method text, path text,
+        fingerprint text, answer_status smallint, location text, answer text)),
+claimed AS (
+    INSERT INTO idempotency_keys AS known (user_id, method, path, key, fingerprint, status, location, body)
+    SELECT DISTINCT ON (user_id, key) user_id, method, path, key, decode(fingerprint, 'hex'), answer_status, location, :answer::text
+    FROM beside WHERE key IS NOT NULL ORDER BY user_id, key, id
+    ON CONFLICT (user_id, key, method, path) DO UPDATE
+    SET fingerprint = excluded.fingerprint, status = excluded.status, location = excluded.location, body = excluded.body,
+        created_at = now()
+    WHERE known.created_at < now() - interval '24 hours'
+    RETURNING location),
+accepted AS (
+    SELECT * FROM beside WHERE key IS NULL OR location IN (SELECT location FROM claimed)),
+payment AS (
+    INSERT INTO payments (id, user_id, customer_id, subscription_id, provider, provider_payment_id, status, retryable, amount,
+        currency, amount_capturable, amount_captured, amount_refunded, amount_disputed, capture_method, description,
+        statement_descriptor, payment_method, off_session, return_url, swish, client_secret, next_action, failure, last_operation,
+        outcome_unknown_since, metadata, version, created_at, updated_at, completed_at, expires_at, trace_parent)
+    SELECT id, user_id, customer_id, subscription_id, provider, provider_payment_id, status, retryable, amount,
+        currency, amount_capturable, amount_captured, amount_refunded, amount_disputed, capture_method, description,
+        statement_descriptor, payment_method, off_session, return_url, swish, client_secret, next_action, failure, last_operation,
+        outcome_unknown_since, metadata, version, created_at, updated_at, completed_at, expires_at, trace_parent
+    FROM jsonb_populate_recordset(NULL::payments, ('[{"id": "' || lpad(to_hex(:seq::bigint), 12, '0') || '7'
+        || lpad(to_hex(:client_id::bigint), 3, '0') || '8000000000000001", "user_id": "user-' || :user
+        || '", "customer_id": "00000000000070008000' || lpad(:user::text, 12, '0') || '", "subscription_id": null, "provider": "stripe", '
+        || '"provider_payment_id": null, "status": "pending", "retryable": false, "amount": 11532, "currency": "sek", '
+        || '"amount_capturable": 0, "amount_captured": 0, "amount_refunded": 0, "amount_disputed": 0, "capture_method": "automatic", '
+        || '"description": "Order ' || :seq || '", "statement_descriptor": null, "payment_method": "pm_card_visa", '
+        || '"off_session": false, "return_url": "https://shop.example/thanks", "swish": null, "client_secret": null, '
+        || '"next_action": null, "failure": null, "last_operation": null, "outcome_unknown_since": null, "metadata": {"order": "'
+        || :seq || '"}, "version": 1, "created_at": "2026-11-28T22:56:24.113204Z", "updated_at": "2026-11-28T22:56:24.113204Z", '
+        || '"completed_at": null, "expires_at": null, "trace_parent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]')::jsonb)
+    WHERE id IN (SELECT id FROM accepted)),
+step AS (
+    INSERT INTO payment_timeline (payment_id, status, actor, cause, detail)
+    SELECT id, 'pending', 'api', cause, 'accepted' FROM accepted)
 INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
-VALUES ((lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0') || '8000000000000002')::uuid,
-    'stripe_payments', 'create_payment',
-    (lpad(to_hex(:seq::bigint), 12, '0') || '7' || lpad(to_hex(:client_id::bigint), 3, '0') || '8000000000000001')::uuid,
-    30, now() + make_interval(secs => 10), '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
--- idempotency_keys::keep
-UPDATE idempotency_keys SET status = 202, location = '/api/payments/01a22444-bb13-7180-95bc-f180b6d5e26a', body = :answer
-WHERE user_id = 'user-' || :user AND method = 'POST' AND path = '/api/payments' AND key = 'order-' || :seq || '-' || :client_id;
--- DatabaseTransaction::commit
-COMMIT;
+SELECT job_id, lane, 'create_payment', id, 30, now() + make_interval(secs => 10), trace_parent FROM accepted
+RETURNING id;

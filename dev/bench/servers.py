@@ -17,6 +17,8 @@ import subprocess
 from processes import Process, free_port, wait_until
 
 SUPERUSER, TEMPLATE = "bench", "bench_template"
+# Of 16 MB each: what `min_wal_size` keeps.
+LOG_FILES = 60
 
 
 class Servers:
@@ -32,6 +34,7 @@ class Servers:
 
     def start(self):
         self.start_postgres()
+        self.make_log_files()
         self.start_redis()
         self.make_template()
 
@@ -43,7 +46,7 @@ class Servers:
         command = [self.postgres_programs / "postgres", "-D", self.data]
         # When something was committed is what a worker's promptness is counted from.
         for setting in (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=",
-                        "max_connections=300", "track_commit_timestamp=on", *settings):
+                        "max_connections=300", "track_commit_timestamp=on", "min_wal_size=1GB", "max_wal_size=4GB", *settings):
             command += ["-c", setting]
         # SIGINT: it ends without waiting for its clients.
         self.postgres = self.keep(Process("postgres", command, self.logs / "postgres.log", dict(os.environ, LC_ALL="C"),
@@ -68,6 +71,13 @@ class Servers:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             if self.sql("postgres", f"SHOW {name}") != "on":
                 raise SystemExit(f"{name} is off: what is measured would not be durable")
+
+    def make_log_files(self):
+        """As many files of the log as a server has that has run for a while, and uses again and again. A new one is written full
+        of zeros first: a pause of tens of milliseconds each second, for us and the reference."""
+        missing = LOG_FILES - len([file for file in (self.data / "pg_wal").iterdir() if len(file.name) == 24])
+        if missing > 0:
+            self.sql("postgres", *["SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()"] * missing, "CHECKPOINT")
 
     def start_redis(self):
         self.redis_port = free_port()

@@ -27,6 +27,7 @@ mod m20261125_000022_lanes_by_provider;
 mod m20261125_000023_metrics;
 mod m20261125_000024_traces_of_payments;
 mod m20261128_000025_settled_attempts;
+mod m20261128_000026_bodies_by_lz4;
 
 pub struct Migrator;
 
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000023_metrics::Migration),
             Box::new(m20261125_000024_traces_of_payments::Migration),
             Box::new(m20261128_000025_settled_attempts::Migration),
+            Box::new(m20261128_000026_bodies_by_lz4::Migration),
         ]
     }
 }

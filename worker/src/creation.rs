@@ -97,7 +97,7 @@ impl<C: Creation> Job for C {
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Self::Prepared>, JobError> {
         let Some(subject) = C::load(txn, lease.subject_id).await? else {
-            return Ok(Preparation::Done);
+            return Ok(Preparation::Done(Vec::new()));
         };
         let stripe_customer_id = match C::customer(&subject) {
             None => None,

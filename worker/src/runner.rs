@@ -56,8 +56,9 @@ pub trait Job {
 #[derive(Debug)]
 pub enum Preparation<T> {
     Ready(T),
-    /// Nothing is left to do; what was to be written is written.
-    Done,
+    /// Nothing is left to do; what was to be written is written. The ids of what changed, whose waiters are woken after the
+    /// commit.
+    Done(Vec<Uuid>),
     /// Something else must happen first: come back after this time.
     NotYet(Duration),
 }
@@ -180,7 +181,7 @@ pub(crate) fn three_phases<'a, J: Job>(
     lease: &'a Lease,
 ) -> BoxFuture<'a, Result<bool, JobError>> {
     Box::pin(async move {
-        match bounded(prepare::<J>(txn, lease)).await? {
+        match bounded(prepare::<J>(context, txn, lease)).await? {
             Some(prepared) => {
                 context.metrics.committed();
                 let outcome = J::call(context, &prepared).await;
@@ -207,16 +208,23 @@ async fn bounded<T>(phase: impl Future<Output = Result<T, JobError>>) -> Result<
 ///
 /// # Errors
 /// See [`JobError`]; then nothing is written, also not the lease.
-pub async fn prepare<J: Job>(txn: DatabaseTransaction, lease: &Lease) -> Result<Option<J::Prepared>, JobError> {
+pub async fn prepare<J: Job>(
+    context: &Context,
+    txn: DatabaseTransaction,
+    lease: &Lease,
+) -> Result<Option<J::Prepared>, JobError> {
     match J::prepare(&txn, lease).await? {
         Preparation::Ready(prepared) => {
             txn.commit().await?;
             Ok(Some(prepared))
         }
         Preparation::NotYet(delay) => snooze(txn, lease, delay).await.map(|()| None),
-        Preparation::Done => match jobs::end(&txn, lease, &Ending::Done).await? {
+        Preparation::Done(changed) => match jobs::end(&txn, lease, &Ending::Done).await? {
             Ended::As(_) => {
                 txn.commit().await?;
+                for changed in changed {
+                    context.ringer.announce(changed);
+                }
                 Ok(None)
             }
             Ended::LeaseLost => Err(JobError::LeaseLost),

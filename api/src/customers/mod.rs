@@ -1,6 +1,7 @@
 //! Customers: who the user is to the providers, and what they have saved. One file an operation.
 
 pub mod dto;
+pub(crate) mod ids;
 mod remove_payment_method;
 mod setup;
 mod update;

@@ -1,4 +1,4 @@
-//! `POST /api/payments`: one transaction, a ring, and perhaps a wait.
+//! `POST /api/payments`: one statement, shared with others that come at the same time, a ring, and perhaps a wait.
 //!
 //! If we crash before the commit, nothing happened and the client knows no id. After it, the relay rings.
 
@@ -7,18 +7,17 @@ use std::time::Duration;
 use chrono::{SubsecRound as _, Utc};
 use poem::http::StatusCode;
 use sea_orm::ConnectionTrait;
-use shared::domain::ids::UserId;
-use shared::domain::job::JobKind;
+use shared::domain::ids::{JobId, UserId};
 use shared::domain::payment::{Payment, PaymentStatus};
 use shared::domain::saved_payment_method::SavedPaymentMethodStatus;
-use shared::domain::timeline::{Actor, Step};
-use shared::store::{customers, jobs, payments, saved_payment_methods};
+use shared::store::new_payments::NewPayment;
+use shared::store::{is_refusal, payments, saved_payment_methods};
 
 use super::dto::{CreatePayment, PaymentBody};
 use crate::accepted::Created;
 use crate::auth::Claims;
 use crate::envelope::request_id;
-use crate::idempotency::Write;
+use crate::idempotency::{self, Kept};
 use crate::problem::Problem;
 use crate::state::State;
 use crate::wire::Provider;
@@ -34,24 +33,33 @@ pub(super) async fn create_payment(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_not_enabled", detail));
     }
     let wanted = body.check()?;
-    let txn = Write::begin(state, user).await?;
     if let Some((method, must_be_saved)) = wanted.payment_method() {
-        check_payment_method(&*txn, &user.id, method, must_be_saved).await?;
+        check_payment_method(&state.db, &user.id, method, must_be_saved).await?;
     }
-    let customer = customers::ensure(&*txn, &user.id, user.email.as_deref(), user.name.as_deref()).await?;
+    let customer = state.customer_ids.of(&state.db, user).await?;
     // Postgres keeps microseconds: the answer says what later answers will say.
-    let payment = wanted.into_payment(user.id.clone(), customer.id, Utc::now().trunc_subsecs(6));
-    let step = Step { actor: Actor::Api, cause: request_id().unwrap_or_default(), detail: "accepted".to_owned() };
-    payments::insert(&*txn, &payment).await?;
-    payments::add_step(&*txn, payment.id, &step).await?;
-    let job = jobs::enqueue(&*txn, JobKind::CreatePayment, payment.provider, payment.id.0).await?;
-    // Registered before the worker can know: no change is missed.
-    let waiter = state.waiting.register(payment.id.0, wait);
+    let payment = wanted.into_payment(user.id.clone(), customer, Utc::now().trunc_subsecs(6));
     let id = payment.id;
-    let location = format!("/api/payments/{}", id);
-    let accepted = PaymentBody::from(payment);
-    let kept = txn.commit(StatusCode::ACCEPTED, Some(&location), &accepted).await?;
-    state.ringer.ring(job);
+    let location = format!("/api/payments/{id}");
+    let accepted = PaymentBody::from(payment.clone());
+    let keyed = idempotency::to_keep(StatusCode::ACCEPTED, Some(&location), &accepted);
+    let cause = request_id().unwrap_or_default();
+    // Registered before the worker can know: no change is missed.
+    let waiter = state.waiting.register(id.0, wait);
+    let new = NewPayment { payment: payment.clone(), job_id: JobId::generate(), cause, keyed };
+    match state.new_payments.ask(new).await {
+        Ok(true) => {}
+        Ok(false) => return Err(idempotency::taken(state, user).await),
+        Err(error) => {
+            if is_refusal(&error) {
+                state.customer_ids.forget(&user.id);
+            }
+            return Err(Problem::from(&*error));
+        }
+    }
+    payments::note_accepted(&payment);
+    state.metrics.committed();
+    let kept = Kept::of(state, user);
 
     let read = || payments::find(&state.db, &user.id, id);
     let moved = |payment: &Payment| payment.status != PaymentStatus::Pending;

@@ -12,7 +12,7 @@ use poem_openapi::payload::Json;
 use poem_openapi::{Object, OpenApi};
 use shared::domain::payment::ProviderName;
 use shared::domain::provider_event::EventLabel;
-use shared::store::provider_events;
+use shared::store::provider_events::NewEvent;
 
 use crate::Tag;
 use crate::body::RawJson;
@@ -49,7 +49,7 @@ impl ProviderWebhooksApi {
         signature: Header<Option<String>>,
         body: RawJson,
     ) -> Result<Json<Acknowledged>, Problem> {
-        stripe::receive(&self.state, signature.0.as_deref(), &body.0).await.map(Json)
+        stripe::receive(&self.state, signature.0.as_deref(), body.0).await.map(Json)
     }
 
     /// Receive a Swish callback
@@ -71,30 +71,27 @@ impl ProviderWebhooksApi {
         body: RawJson,
     ) -> Result<Json<Acknowledged>, Problem> {
         let from = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-        swish::receive(&self.state, identifier.0.as_deref(), from, &body.0).await.map(Json)
+        swish::receive(&self.state, identifier.0.as_deref(), from, body.0).await.map(Json)
     }
 }
 
-/// Stores a genuine event, once, and rings.
+/// Stores a genuine event, once; whoever stores it rings.
 async fn store(
     state: &State,
     provider: ProviderName,
-    label: &EventLabel,
-    body: &[u8],
+    label: EventLabel,
+    body: Vec<u8>,
 ) -> Result<Acknowledged, Problem> {
-    let event_type = label.event_type.as_deref();
-    match provider_events::receive(&state.db, provider, label, body).await {
+    let event_type = label.event_type.clone();
+    match state.inbox.ask(NewEvent::received(provider, label, body)).await {
         Ok(stored) => {
-            state.metrics.webhook(provider, event_type, if stored.is_some() { "stored" } else { "duplicate" });
-            if let Some(job) = stored {
-                state.ringer.ring(job);
-            }
-            Ok(Acknowledged { duplicate: stored.is_none() })
+            state.metrics.webhook(provider, event_type.as_deref(), if stored { "stored" } else { "duplicate" });
+            Ok(Acknowledged { duplicate: !stored })
         }
         Err(error) => {
-            state.metrics.webhook(provider, event_type, "failed");
+            state.metrics.webhook(provider, event_type.as_deref(), "failed");
             // Whatever the reason: it is not stored, so the provider must send it again.
-            tracing::warn!(error = shared::providers::chain(&error), "a webhook could not be stored");
+            tracing::warn!(error = shared::providers::chain(&*error), "a webhook could not be stored");
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the event was not stored; send it again"))
         }
     }

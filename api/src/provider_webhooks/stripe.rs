@@ -11,14 +11,14 @@ use super::{Acknowledged, store};
 use crate::problem::Problem;
 use crate::state::State;
 
-pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8]) -> Result<Acknowledged, Problem> {
+pub(super) async fn receive(state: &State, signature: Option<&str>, body: Vec<u8>) -> Result<Acknowledged, Problem> {
     let provider = ProviderName::Stripe;
-    if let Err(invalid) = verify(body, signature.unwrap_or_default(), &state.stripe_webhook_secrets, Utc::now()) {
+    if let Err(invalid) = verify(&body, signature.unwrap_or_default(), &state.stripe_webhook_secrets, Utc::now()) {
         state.metrics.webhook(provider, None, "refused");
         tracing::warn!(%invalid, "a webhook was refused");
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_signature", invalid.to_string()));
     }
-    let label = Event::label(body);
+    let label = Event::label(&body);
     if let Some(version) = label.api_version.as_deref().filter(|version| *version != api_version()) {
         state.metrics.webhook_version_mismatch(provider);
         tracing::error!(
@@ -28,5 +28,5 @@ pub(super) async fn receive(state: &State, signature: Option<&str>, body: &[u8])
             "the webhook endpoint has another API version than ours; objects are read again instead of believed"
         );
     }
-    store(state, provider, &label, body).await
+    store(state, provider, label, body).await
 }

@@ -18,7 +18,7 @@ pub(super) async fn receive(
     state: &State,
     identifier: Option<&str>,
     from: Option<IpAddr>,
-    body: &[u8],
+    body: Vec<u8>,
 ) -> Result<Acknowledged, Problem> {
     let allowed = &state.swish_callback_addresses;
     if !allowed.is_empty()
@@ -26,7 +26,7 @@ pub(super) async fn receive(
     {
         return Err(refused(state, StatusCode::FORBIDDEN, "forbidden_address", "callbacks do not come from there"));
     }
-    let callback = Callback::parse(body)
+    let callback = Callback::parse(&body)
         .map_err(|error| refused(state, StatusCode::BAD_REQUEST, "invalid_callback", &error.to_string()))?;
     // In the header or in the body: releases of Swish's differ.
     let given = [identifier, callback.callback_identifier.as_deref()];
@@ -34,7 +34,7 @@ pub(super) async fn receive(
         let detail = "the callback identifier is not the one that Swish was given";
         return Err(refused(state, StatusCode::BAD_REQUEST, "invalid_callback_identifier", detail));
     }
-    store(state, ProviderName::Swish, &callback.label(), body).await
+    store(state, ProviderName::Swish, callback.label(), body).await
 }
 
 fn refused(state: &State, status: StatusCode, code: &str, detail: &str) -> Problem {
@@ -53,7 +53,7 @@ mod tests {
     async fn callbacks_come_from_the_networks_that_are_named() {
         let mut state = Arc::into_inner(State::for_document()).expect("the only handle");
         let refusal = async |state: &State, from: &str| {
-            let refused = receive(state, None, from.parse().ok(), b"{}").await.expect_err("no callback");
+            let refused = receive(state, None, from.parse().ok(), b"{}".to_vec()).await.expect_err("no callback");
             refused.code
         };
         assert_eq!(refusal(&state, "192.0.2.1").await, "invalid_callback", "any address, where none is named");

@@ -5,7 +5,7 @@ use crate::domain::money::Money;
 use crate::domain::payment::{CaptureMethod, Payment, PaymentStatus, ProviderName};
 use crate::trace::Trace;
 
-#[derive(Clone, PartialEq, DeriveEntityModel)]
+#[derive(Clone, PartialEq, DeriveEntityModel, serde::Serialize)]
 #[sea_orm(table_name = "payments")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]

@@ -1,7 +1,9 @@
 //! Rings after a commit, in the background: a request never waits for Redis.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sea_orm::DatabaseConnection;
 use tokio::sync::mpsc;
@@ -22,10 +24,43 @@ enum Ring {
     Changed(Uuid),
 }
 
+/// A lane that was full is left to the relay for so long: it looks as often.
+const FULL: Duration = Duration::from_millis(250);
+
 /// The handle: cheap to clone, never blocks, never fails.
 #[derive(Debug, Clone)]
 pub struct Ringer {
     sender: mpsc::Sender<Ring>,
+    full: Arc<Full>,
+}
+
+/// Until when each lane is taken to be full, in milliseconds from the beginning.
+#[derive(Debug)]
+struct Full {
+    began: Instant,
+    until: [AtomicU64; Lane::ALL.len()],
+}
+
+impl Default for Full {
+    fn default() -> Self {
+        Self { began: Instant::now(), until: Default::default() }
+    }
+}
+
+impl Full {
+    fn until(&self, lane: Lane) -> Option<&AtomicU64> {
+        Lane::ALL.iter().zip(&self.until).find_map(|(of, until)| (*of == lane).then_some(until))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn found(&self, lane: Lane) {
+        if let Some(until) = self.until(lane) {
+            until.store(self.now() + u64::try_from(FULL.as_millis()).unwrap_or(0), Ordering::Relaxed);
+        }
+    }
 }
 
 impl std::fmt::Debug for Ring {
@@ -42,18 +77,26 @@ impl Ringer {
     #[must_use]
     pub fn start(db: DatabaseConnection, doorbell: Doorbell) -> (Self, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender }, tokio::spawn(ring_all(db, doorbell, receiver)))
+        let full = Arc::new(Full::default());
+        (Self { sender, full: full.clone() }, tokio::spawn(ring_all(db, doorbell, receiver, full)))
     }
 
     /// One that rings nothing.
     #[must_use]
     pub fn deaf() -> Self {
-        Self { sender: mpsc::channel(1).0 }
+        Self { sender: mpsc::channel(1).0, full: Arc::default() }
     }
 
-    /// Hands a committed job to the workers.
+    /// Whether the lane's window in Redis may have room. A job that is made where it has none is not counted as rung, and
+    /// not rung: the relay will, oldest first.
+    #[must_use]
+    pub fn has_room(&self, lane: Lane) -> bool {
+        self.full.until(lane).is_none_or(|until| until.load(Ordering::Relaxed) <= self.full.now())
+    }
+
+    /// Hands a committed job to the workers, if it counts as rung.
     pub fn ring(&self, job: Enqueued) {
-        if self.sender.try_send(Ring::Job(job)).is_err() {
+        if job.rung && self.sender.try_send(Ring::Job(job)).is_err() {
             tracing::debug!(job.id = %job.id, "not rung at once; the relay will");
         }
     }
@@ -65,7 +108,7 @@ impl Ringer {
     }
 }
 
-async fn ring_all(db: DatabaseConnection, mut doorbell: Doorbell, mut receiver: mpsc::Receiver<Ring>) {
+async fn ring_all(db: DatabaseConnection, mut doorbell: Doorbell, mut receiver: mpsc::Receiver<Ring>, full: Arc<Full>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut jobs: HashMap<Lane, Vec<JobId>> = HashMap::new();
@@ -80,15 +123,18 @@ async fn ring_all(db: DatabaseConnection, mut doorbell: Doorbell, mut receiver: 
             tracing::debug!(%error, "waiting requests were not told of changes");
         }
         for (lane, ids) in jobs {
-            ring_lane(&db, &mut doorbell, lane, &ids).await;
+            if !ring_lane(&db, &mut doorbell, lane, &ids).await {
+                full.found(lane);
+            }
         }
     }
 }
 
-/// Pushes what the window has room for and gives the rest back to the relay.
-async fn ring_lane(db: &DatabaseConnection, doorbell: &mut Doorbell, lane: Lane, ids: &[JobId]) {
+/// Pushes what the window has room for and gives the rest back to the relay. Whether there was room.
+async fn ring_lane(db: &DatabaseConnection, doorbell: &mut Doorbell, lane: Lane, ids: &[JobId]) -> bool {
     let room = doorbell.room(lane).await.unwrap_or(0);
     let (now, later) = ids.split_at(room.min(ids.len()));
+    let had_room = later.is_empty();
     let mut not_rung = later.to_vec();
     if let Err(error) = doorbell.push(lane, now).await {
         tracing::warn!(%error, lane = lane.as_str(), jobs = now.len(), "jobs were not rung; the relay will ring them");
@@ -100,4 +146,5 @@ async fn ring_lane(db: &DatabaseConnection, doorbell: &mut Doorbell, lane: Lane,
             Ok(Err(_)) | Err(_) => tracing::debug!("rings were not taken back; they run out by themselves"),
         }
     }
+    had_room
 }

@@ -59,6 +59,14 @@ pub async fn claim(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedRe
         Err(error) if is_timeout(&error) => return Ok(Claim::InFlight),
         Err(error) => return Err(error),
     }
+    read(conn, user, request).await
+}
+
+/// What a key says that could not be claimed.
+///
+/// # Errors
+/// The database's own.
+pub async fn read(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedRequest) -> Result<Claim, DbErr> {
     let row = conn
         .query_one_raw(sql(
             "-- idempotency_keys::read

@@ -32,6 +32,8 @@ pub const SILENCES_MAX: i32 = 4;
 pub struct Enqueued {
     pub id: JobId,
     pub lane: Lane,
+    /// Whether it counts as rung. Otherwise it is the relay's.
+    pub rung: bool,
 }
 
 /// Adds a job that calls the provider, already counted as rung: the caller hands it to the ringer after the commit. If it dies before
@@ -74,7 +76,7 @@ pub async fn enqueue_as(
         ],
     ))
     .await?;
-    Ok(Enqueued { id, lane: kind.lane(provider) })
+    Ok(Enqueued { id, lane: kind.lane(provider), rung: true })
 }
 
 /// Adds a job that is due after `delay`. The relay rings.

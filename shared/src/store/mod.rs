@@ -20,6 +20,7 @@ pub mod disputes;
 pub mod event_sweeps;
 pub mod idempotency_keys;
 pub mod jobs;
+pub mod new_payments;
 pub mod payments;
 pub mod provider_events;
 pub mod refunds;
@@ -29,7 +30,7 @@ pub mod subscriptions;
 pub mod unknown_outcomes;
 
 /// The newest migration that this release needs.
-pub const SCHEMA: &str = "m20261128_000025_settled_attempts";
+pub const SCHEMA: &str = "m20261128_000026_bodies_by_lz4";
 
 /// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
 ///

@@ -18,15 +18,10 @@ use crate::domain::timeline::{Step, TimelineEntry};
 use crate::entities::{payment, payment_timeline};
 use crate::{tally, trace};
 
-/// Writes a new payment.
-///
-/// # Errors
-/// The database's own.
-pub async fn insert(conn: &impl ConnectionTrait, new: &Payment) -> Result<(), DbErr> {
-    payment::Entity::insert(row(new)?).exec_without_returning(conn).await?;
+/// Notes that a payment was accepted by [`super::new_payments`], whose statement is not the work of one request.
+pub fn note_accepted(new: &Payment) {
     tally::payment(None, new);
     trace::works_on(new.id, None);
-    Ok(())
 }
 
 /// A user's payment.
@@ -225,7 +220,7 @@ pub async fn steps(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Vec<Tim
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
+pub(super) fn row(payment: &Payment) -> Result<payment::ActiveModel, DbErr> {
     Ok(payment::ActiveModel {
         id: Set(payment.id.0),
         user_id: Set(payment.user_id.0.clone()),

@@ -8,64 +8,102 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::jobs::{Enqueued, RING_TTL, trace_parent};
+use super::jobs::{Enqueued, RING_TTL};
 use super::{all, seconds, sql};
 use crate::domain::ids::{JobId, ProviderEventId};
-use crate::domain::job::{JobKind, MAX_ATTEMPTS};
+use crate::domain::job::{JobKind, Lane, MAX_ATTEMPTS};
 use crate::domain::payment::ProviderName;
 use crate::domain::provider_event::{EventLabel, EventOutcome, ProviderEvent};
 use crate::entities::provider_event;
 use crate::tally::{self, Happened};
+use crate::trace::Trace;
 
-/// Stores an event and its job in one statement, which is one commit. `None`: the event was already here.
-///
-/// # Errors
-/// The database's own; then nothing is stored and the provider must not get its 200.
-pub async fn receive(
-    conn: &impl ConnectionTrait,
+/// An event as it came, of the trace that is at work.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    id: ProviderEventId,
+    job_id: JobId,
     provider: ProviderName,
-    label: &EventLabel,
-    body: &[u8],
-) -> Result<Option<Enqueued>, DbErr> {
-    store(conn, provider, label, body, false).await
+    label: EventLabel,
+    body: Vec<u8>,
+    trace: Option<Trace>,
+    found_by_sweep: bool,
 }
 
-async fn store(
+impl NewEvent {
+    #[must_use]
+    pub fn received(provider: ProviderName, label: EventLabel, body: Vec<u8>) -> Self {
+        let (id, job_id) = (ProviderEventId::generate(), JobId::generate());
+        Self { id, job_id, provider, label, body, trace: Trace::current(), found_by_sweep: false }
+    }
+
+    /// One that no webhook told of, found in the provider's feed.
+    #[must_use]
+    pub fn swept(provider: ProviderName, label: EventLabel, body: Vec<u8>) -> Self {
+        Self { found_by_sweep: true, ..Self::received(provider, label, body) }
+    }
+}
+
+/// Stores events and their jobs in one statement, which is one commit. Gives the job of each, to be rung if its lane has room by
+/// `has_room`; `None`: it was already here, or is twice among them.
+///
+/// # Errors
+/// The database's own; then nothing is stored and no provider must get its 200.
+pub async fn receive(
     conn: &impl ConnectionTrait,
-    provider: ProviderName,
-    label: &EventLabel,
-    body: &[u8],
-    found_by_sweep: bool,
-) -> Result<Option<Enqueued>, DbErr> {
-    let kind = JobKind::for_event_of(provider);
-    let job_id = JobId::generate();
-    let done = conn
-        .execute_raw(sql(
+    events: &[NewEvent],
+    has_room: impl Fn(Lane) -> bool,
+) -> Result<Vec<Option<Enqueued>>, DbErr> {
+    let kind = |event: &NewEvent| JobKind::for_event_of(event.provider);
+    let lane = |event: &NewEvent| kind(event).lane(event.provider);
+    let rung: Vec<bool> = events.iter().map(|event| has_room(lane(event))).collect();
+    let texts = |of: &dyn Fn(&NewEvent) -> String| events.iter().map(of).collect::<Vec<String>>();
+    let rows = conn
+        .query_all_raw(sql(
             "-- provider_events::receive
-             WITH event AS (
+             WITH new AS (
+                 -- In subqueries, so that Postgres does not plan anew for each number of events.
+                 SELECT * FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]),
+                                      (SELECT $5::text[]), (SELECT $6::bytea[]), (SELECT $7::bool[]), (SELECT $8::uuid[]),
+                                      (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::text[]), (SELECT $14::bool[]))
+                     AS new (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep,
+                             job_id, lane, kind, trace_parent, rung)),
+             event AS (
                  INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep)
-                 VALUES ($1, $2, $3, $4, $5, $6, $13)
+                 SELECT id, provider, provider_event_id, nullif(event_type, ''), nullif(api_version, ''), body, found_by_sweep
+                 -- In one order, so that two who store the same events cannot wait for each other.
+                 FROM new ORDER BY provider, provider_event_id
                  ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
              INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
-             SELECT $7, $8, $9, event.id, $10, now() + make_interval(secs => $11), $12 FROM event",
+             SELECT new.job_id, new.lane, new.kind, new.id, $12,
+                    CASE WHEN new.rung THEN now() + make_interval(secs => $13) END, nullif(new.trace_parent, '')
+             FROM event JOIN new ON new.id = event.id RETURNING id",
             [
-                ProviderEventId::generate().0.into(),
-                provider.as_str().into(),
-                label.provider_event_id.as_str().into(),
-                label.event_type.clone().into(),
-                label.api_version.clone().into(),
-                body.to_vec().into(),
-                job_id.0.into(),
-                kind.lane(provider).as_str().into(),
-                kind.as_str().into(),
+                events.iter().map(|event| event.id.0).collect::<Vec<Uuid>>().into(),
+                texts(&|event| event.provider.as_str().to_owned()).into(),
+                texts(&|event| event.label.provider_event_id.clone()).into(),
+                texts(&|event| event.label.event_type.clone().unwrap_or_default()).into(),
+                texts(&|event| event.label.api_version.clone().unwrap_or_default()).into(),
+                events.iter().map(|event| event.body.clone()).collect::<Vec<Vec<u8>>>().into(),
+                events.iter().map(|event| event.found_by_sweep).collect::<Vec<bool>>().into(),
+                events.iter().map(|event| event.job_id.0).collect::<Vec<Uuid>>().into(),
+                texts(&|event| lane(event).as_str().to_owned()).into(),
+                texts(&|event| kind(event).as_str().to_owned()).into(),
+                texts(&|event| event.trace.map(|trace| trace.to_string()).unwrap_or_default()).into(),
                 MAX_ATTEMPTS.into(),
                 seconds(RING_TTL),
-                trace_parent(),
-                found_by_sweep.into(),
+                rung.clone().into(),
             ],
         ))
         .await?;
-    Ok((done.rows_affected() == 1).then_some(Enqueued { id: job_id, lane: kind.lane(provider) }))
+    let stored: HashSet<Uuid> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?;
+    let job = |(event, rung): (&NewEvent, bool)| {
+        stored.contains(&event.job_id.0).then(|| Enqueued { id: event.job_id, lane: lane(event), rung })
+    };
+    for event in events.iter().filter(|event| event.found_by_sweep && stored.contains(&event.job_id.0)) {
+        tally::note(Happened::MissedEvent(event.provider));
+    }
+    Ok(events.iter().zip(rung).map(job).collect())
 }
 
 /// Which of these events are here.
@@ -85,23 +123,6 @@ pub async fn which_are_known(
         ))
         .await?;
     rows.iter().map(|row| row.try_get("", "provider_event_id")).collect()
-}
-
-/// Stores an event that was found in a provider's feed, as [`receive`] does. Whether it was not here.
-///
-/// # Errors
-/// The database's own.
-pub async fn receive_swept(
-    conn: &impl ConnectionTrait,
-    provider: ProviderName,
-    label: &EventLabel,
-    body: &[u8],
-) -> Result<bool, DbErr> {
-    let is_new = store(conn, provider, label, body, true).await?.is_some();
-    if is_new {
-        tally::note(Happened::MissedEvent(provider));
-    }
-    Ok(is_new)
 }
 
 /// # Errors

@@ -44,7 +44,7 @@ impl Job for ApplySwishCallback {
             Err(unreadable) => {
                 let detail = unreadable.to_string();
                 provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
-                return Ok(Preparation::Done);
+                return Ok(Preparation::Done(Vec::new()));
             }
         };
         let (says_final, instruction) = (callback.says_final(), callback.id);
@@ -59,7 +59,7 @@ impl Job for ApplySwishCallback {
             None => {
                 let detail = format!("{instruction} is not ours");
                 provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&instruction)).await?;
-                Ok(Preparation::Done)
+                Ok(Preparation::Done(Vec::new()))
             }
         }
     }

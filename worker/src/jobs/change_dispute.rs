@@ -34,7 +34,7 @@ impl Job for ChangeDispute {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let dispute = disputes::find_any(txn, DisputeId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(dispute.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done);
+            return Ok(Preparation::Done(Vec::new()));
         };
         let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
         Ok(Preparation::Ready(Prepared { dispute, operation, attempt }))

@@ -36,7 +36,7 @@ impl Job for ChangePayment {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let payment = payments::find_for_job(txn, PaymentId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(payment.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done);
+            return Ok(Preparation::Done(Vec::new()));
         };
         match payment.provider_payment_id.clone() {
             Some(provider_payment_id) => {
@@ -54,7 +54,7 @@ impl Job for ChangePayment {
                 let mut after = payment.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match payments::save(txn, &payment, &after).await? {
-                    Saved::Saved => Ok(Preparation::Done),
+                    Saved::Saved => Ok(Preparation::Done(Vec::new())),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }

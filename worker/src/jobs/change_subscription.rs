@@ -41,7 +41,7 @@ impl Job for ChangeSubscription {
         let id = SubscriptionId(lease.subject_id);
         let subscription = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(subscription.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done);
+            return Ok(Preparation::Done(Vec::new()));
         };
         match subscription.provider_subscription_id.clone() {
             Some(provider_subscription_id) => {
@@ -59,7 +59,7 @@ impl Job for ChangeSubscription {
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match subscriptions::save(txn, &subscription, &after).await? {
-                    Saved::Saved => Ok(Preparation::Done),
+                    Saved::Saved => Ok(Preparation::Done(Vec::new())),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }

@@ -100,7 +100,7 @@ impl Job for PollStripe {
     type Outcome = Result<Seen, ProviderError>;
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Target>, JobError> {
-        Ok(Target::find(txn, lease.subject_id).await?.map_or(Preparation::Done, Preparation::Ready))
+        Ok(Target::find(txn, lease.subject_id).await?.map_or(Preparation::Done(Vec::new()), Preparation::Ready))
     }
 
     async fn call(context: &Context, target: &Target) -> Self::Outcome {

@@ -31,7 +31,7 @@ impl Job for PollSwish {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Target>, JobError> {
         Ok(match Target::find(txn, lease.subject_id).await? {
             Some(target) if !target.is_settled() => Preparation::Ready(target),
-            Some(_) | None => Preparation::Done,
+            Some(_) | None => Preparation::Done(Vec::new()),
         })
     }
 

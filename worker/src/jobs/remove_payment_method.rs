@@ -24,7 +24,7 @@ impl Job for RemovePaymentMethod {
         let method = saved_payment_methods::find_for_job(txn, lease.subject_id).await?.ok_or(JobError::SubjectGone)?;
         Ok(match method.status {
             SavedPaymentMethodStatus::Removing => Preparation::Ready(method),
-            SavedPaymentMethodStatus::Saved | SavedPaymentMethodStatus::Removed => Preparation::Done,
+            SavedPaymentMethodStatus::Saved | SavedPaymentMethodStatus::Removed => Preparation::Done(Vec::new()),
         })
     }
 

@@ -12,6 +12,7 @@ use shared::domain::payment::ProviderName;
 use shared::providers::stripe::{Event, FedEvent};
 use shared::providers::{CallError, ProviderError};
 use shared::store::jobs::Ending;
+use shared::store::provider_events::NewEvent;
 use shared::store::{event_sweeps, provider_events};
 
 use crate::context::Context;
@@ -30,6 +31,9 @@ const PAGES_MAX: usize = 500;
 const SHORTEST: TimeDelta = TimeDelta::minutes(6);
 /// A webhook that is younger than this may still be on its way.
 const MOMENT: TimeDelta = TimeDelta::seconds(30);
+
+/// As many are stored by one statement.
+const AT_ONCE: usize = 100;
 
 pub struct SweepStripeEvents;
 
@@ -87,10 +91,14 @@ impl Job for SweepStripeEvents {
         let old_enough = Utc::now() - MOMENT;
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let known = provider_events::which_are_known(txn, ProviderName::Stripe, ids).await?;
-        let mut missed = 0_u32;
-        for event in events.iter().filter(|event| event.created_at <= old_enough && !known.contains(&event.id)) {
-            let label = Event::label(&event.body);
-            missed += u32::from(provider_events::receive_swept(txn, ProviderName::Stripe, &label, &event.body).await?);
+        let new =
+            |event: &FedEvent| NewEvent::swept(ProviderName::Stripe, Event::label(&event.body), event.body.clone());
+        let missing = events.iter().filter(|event| event.created_at <= old_enough && !known.contains(&event.id));
+        let missing: Vec<NewEvent> = missing.map(new).collect();
+        let mut missed = 0;
+        for some in missing.chunks(AT_ONCE) {
+            // The relay rings.
+            missed += provider_events::receive(txn, some, |_| false).await?.iter().flatten().count();
         }
         if missed > 0 {
             tracing::warn!(missed, "events came by no webhook and were found in Stripe's feed");

@@ -31,7 +31,7 @@ impl Job for UpdateCustomer {
         Ok(match customer.stripe_customer_id.clone() {
             Some(stripe_customer_id) => Preparation::Ready(Prepared { customer, stripe_customer_id }),
             // The one that will be made is made from what we know then.
-            None => Preparation::Done,
+            None => Preparation::Done(Vec::new()),
         })
     }
 

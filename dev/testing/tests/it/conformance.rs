@@ -129,7 +129,7 @@ async fn the_same_attempt_sent_twice_is_one_charge() {
         let id = provider.create(&app, true).await;
         let txn = app.db.begin().await.expect("a transaction");
         let lease = app.lease_only_job(&txn).await;
-        let prepared = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+        let prepared = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
         CreatePayment::call(&app.context, &prepared).await;
         let second = CreatePayment::call(&app.context, &prepared).await;
         record::<CreatePayment>(&app.context, &lease, prepared, second).await.expect("recorded");

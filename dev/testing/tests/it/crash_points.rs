@@ -48,7 +48,7 @@ async fn cut_off<J: Job>(app: &TestApp, point: Point) {
         J::prepare(&txn, &lease).await.expect("prepared");
         txn.rollback().await.expect("the crash");
     } else {
-        let prepared = prepare::<J>(txn, &lease).await.expect("prepared").expect("work");
+        let prepared = prepare::<J>(&app.context, txn, &lease).await.expect("prepared").expect("work");
         if point != Point::AfterThePreparation {
             let outcome = J::call(&app.context, &prepared).await;
             if point == Point::BeforeTheRecordCommits {

@@ -41,7 +41,7 @@ async fn a_crash_after_the_preparation_is_carried_on_when_the_lease_runs_out() {
     let (app, id) = app_with_a_payment().await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    prepare::<CreatePayment>(txn, &lease).await.expect("prepared");
+    prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared");
     app.run_jobs().await;
     assert_eq!(app.payment(&id).await["status"], "pending", "the lease still holds");
     app.pass_time().await;
@@ -55,7 +55,7 @@ async fn a_crash_after_the_call_sends_the_same_key_again() {
     app.fault("*", "webhook:lose", 10);
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let prepared = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    let prepared = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     CreatePayment::call(&app.context, &prepared).await;
     assert_eq!(app.charges(&id), 1);
     app.pass_time().await;
@@ -78,7 +78,7 @@ async fn a_crash_while_recording_leaves_all_or_nothing() {
     app.fault("*", "webhook:lose", 10);
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let prepared = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    let prepared = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     let outcome = CreatePayment::call(&app.context, &prepared).await;
     let txn = app.db.begin().await.expect("a transaction");
     CreatePayment::record(&txn, &lease, prepared, outcome).await.expect("recorded");
@@ -95,7 +95,7 @@ async fn a_worker_that_lost_its_lease_writes_nothing() {
     app.fault("*", "webhook:lose", 10);
     let txn = app.db.begin().await.expect("a transaction");
     let slow = app.lease_only_job(&txn).await;
-    let prepared = prepare::<CreatePayment>(txn, &slow).await.expect("prepared").expect("work");
+    let prepared = prepare::<CreatePayment>(&app.context, txn, &slow).await.expect("prepared").expect("work");
     let outcome = CreatePayment::call(&app.context, &prepared).await;
     app.pass_time().await;
     app.run_jobs().await;

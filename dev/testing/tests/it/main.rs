@@ -13,6 +13,7 @@ mod doctor;
 mod document;
 mod edges;
 mod events;
+mod grouped;
 mod guide;
 mod histories;
 mod idempotency;

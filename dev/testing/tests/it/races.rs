@@ -31,7 +31,7 @@ async fn an_update_that_was_long_on_its_way_does_not_undo_a_newer_one() {
     app.accepted(Method::PATCH, &path, json!({ "amount": 20_000 })).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let slow = prepare::<ChangeSubscription>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<ChangeSubscription>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     app.pass_time().await;
     app.settle().await;
     app.accepted(Method::PATCH, &path, json!({ "amount": 1_000 })).await;
@@ -61,7 +61,7 @@ async fn news_that_was_read_before_newer_news_is_read_again_also_where_the_newer
     events(1).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let slow = prepare::<ApplyStripeEvent>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<ApplyStripeEvent>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     let old_news = ApplyStripeEvent::call(&app.context, &slow).await;
 
     at_stripe(&app, &format!("subscriptions/{stripe_id}"), &[("cancel_at_period_end", "false")]).await;
@@ -80,7 +80,7 @@ async fn what_changes_while_the_stripe_customer_is_made_is_told_afterwards() {
     app.create_payment(json!({})).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let prepared = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    let prepared = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     let made = CreatePayment::call(&app.context, &prepared).await;
     let patch = json!({ "name": "Anna B", "email": "anna.b@example.com" });
     assert_eq!(app.call(Method::PATCH, "/api/customers/me", "anna", Some(patch)).await.status, StatusCode::OK);
@@ -174,7 +174,7 @@ async fn a_step_has_the_status_that_the_payment_has_when_it_is_written() {
     .await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = shared::store::jobs::lease(&txn, job, "a slow worker").await.expect("the database").expect("a lease");
-    let slow = prepare::<ApplyStripeEvent>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<ApplyStripeEvent>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     let news = ApplyStripeEvent::call(&app.context, &slow).await;
     // Meanwhile the payment succeeds.
     app.run_jobs().await;
@@ -202,7 +202,7 @@ async fn a_request_that_arrives_after_its_twin_was_refused_is_seen_all_the_same(
     let id = app.create_swish(busy).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let slow = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     app.pass_time().await;
     app.run_jobs().await;
     let waiting = app.payment(&id).await;
@@ -237,7 +237,7 @@ async fn a_request_that_arrives_late_is_found_by_the_last_look_where_its_callbac
     let id = app.create_swish(busy).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let slow = prepare::<CreatePayment>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     app.execute("UPDATE attempts SET created_at = created_at - interval '3 minutes'").await;
     app.pass_time().await;
     app.settle().await;
@@ -262,7 +262,7 @@ async fn a_refund_that_arrives_after_its_twin_was_refused_counts_again() {
     app.accepted(Method::POST, "/api/refunds", json!({ "payment_id": id, "amount": 4_000 })).await;
     let txn = app.db.begin().await.expect("a transaction");
     let lease = app.lease_only_job(&txn).await;
-    let slow = prepare::<CreateRefund>(txn, &lease).await.expect("prepared").expect("work");
+    let slow = prepare::<CreateRefund>(&app.context, txn, &lease).await.expect("prepared").expect("work");
     // Refused, for a reason that does not last.
     app.execute("UPDATE payments SET swish = jsonb_set(swish, '{payment_reference}', '\"NONE\"')").await;
     app.execute("UPDATE attempts SET created_at = created_at - interval '3 minutes'").await;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::api_version;
@@ -106,15 +107,29 @@ impl Event {
     /// once.
     #[must_use]
     pub fn label(body: &[u8]) -> EventLabel {
-        let event: Value = serde_json::from_slice(body).unwrap_or_default();
-        let short =
-            |field: &str| text(&event, field).filter(|text| (1..=255).contains(&text.len()) && !text.contains('\0'));
+        let top: Top<'_> = serde_json::from_slice(body).unwrap_or_default();
+        let short = |field: Option<&RawValue>| {
+            let text = field.and_then(|field| serde_json::from_str::<String>(field.get()).ok());
+            text.filter(|text| (1..=255).contains(&text.len()) && !text.contains('\0'))
+        };
         EventLabel {
-            provider_event_id: short("id").unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(body)))),
-            event_type: short("type"),
-            api_version: short("api_version"),
+            provider_event_id: short(top.id).unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(body)))),
+            event_type: short(top.r#type),
+            api_version: short(top.api_version),
         }
     }
+}
+
+/// The fields of an event that its label is made of, whatever is in them. The rest is not even unpacked.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Top<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    r#type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    api_version: Option<&'a RawValue>,
 }
 
 /// The types that we use: what the webhook endpoint at Stripe is to be sent. Others do no harm.

@@ -86,7 +86,7 @@ impl Job for ApplyStripeEvent {
                 tracing::error!(event.id = event.provider_event_id, %unreadable, "an event cannot be read; it is kept");
                 let detail = unreadable.to_string();
                 provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
-                return Ok(Preparation::Done);
+                return Ok(Preparation::Done(Vec::new()));
             }
         };
         let mut target = find_target(txn, &parsed.subject).await?;
@@ -99,12 +99,23 @@ impl Job for ApplyStripeEvent {
             Target::NotOurs(object) => {
                 let detail = format!("{object} is not ours");
                 provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&object)).await?;
-                Ok(Preparation::Done)
+                Ok(Preparation::Done(Vec::new()))
             }
             Target::Unused => {
                 let detail = format!("{} is not used", parsed.event_type);
                 provider_events::settle(txn, id, EventOutcome::Ignored, &detail, None).await?;
-                Ok(Preparation::Done)
+                Ok(Preparation::Done(Vec::new()))
+            }
+            // What is final, in the event or here already, needs no look at Stripe.
+            Target::Payment(before, Some(final_state), _) => {
+                let changed = payment::record(txn, &News::of(&event, &parsed), &before, *final_state).await?;
+                provider_events::settle(txn, id, EventOutcome::Applied, &parsed.event_type, None).await?;
+                Ok(Preparation::Done(changed))
+            }
+            Target::Payment(before, None, object) if payment::is_over(&before, &object) => {
+                payment::add_step(txn, &News::of(&event, &parsed), before.id, parsed.event_type.clone()).await?;
+                provider_events::settle(txn, id, EventOutcome::Applied, &parsed.event_type, None).await?;
+                Ok(Preparation::Done(Vec::new()))
             }
             target => Ok(Preparation::Ready(Prepared { event, event_type: parsed.event_type, target })),
         }
@@ -113,8 +124,7 @@ impl Job for ApplyStripeEvent {
     async fn call(context: &Context, prepared: &Prepared) -> Self::Outcome {
         let stripe = &context.stripe;
         match &prepared.target {
-            Target::Payment(_, Some(final_state), _) => Ok(Seen::Payment(Some((**final_state).clone()))),
-            Target::Payment(_, None, id) => stripe.fetch_payment(id).await.map(Seen::Payment),
+            Target::Payment(_, _, id) => stripe.fetch_payment(id).await.map(Seen::Payment),
             Target::Refund(_, _, id) => stripe.fetch_refund(id).await.map(Seen::Refund),
             Target::Dispute(_, _, id) => stripe.fetch_dispute(id).await.map(Seen::Dispute),
             Target::Subscription(_, id) => stripe.fetch_subscription(id).await.map(Seen::Subscription),
@@ -185,6 +195,12 @@ impl Job for ApplyStripeEvent {
 struct News<'a> {
     event: &'a ProviderEvent,
     event_type: &'a str,
+}
+
+impl<'a> News<'a> {
+    fn of(event: &'a ProviderEvent, parsed: &'a Event) -> Self {
+        Self { event, event_type: &parsed.event_type }
+    }
 }
 
 async fn find_target(txn: &DatabaseTransaction, subject: &Subject) -> Result<Target, JobError> {

@@ -36,6 +36,11 @@ pub(super) async fn record(
     Ok(if changed { vec![before.id.0] } else { Vec::new() })
 }
 
+/// Whether nothing that Stripe could show of the object would be news.
+pub(super) fn is_over(payment: &Payment, object: &str) -> bool {
+    payment.status.is_final() && payment.provider_payment_id.as_deref() == Some(object)
+}
+
 /// A step in the timeline that the event caused.
 pub(super) async fn add_step(
     txn: &DatabaseTransaction,

@@ -17,7 +17,7 @@ use shared::domain::provider_event::EventLabel;
 use shared::queue::Names;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
-use shared::store::provider_events;
+use shared::store::provider_events::{self, NewEvent};
 use testing::TestApp;
 use testing::processes::WorkerProcess;
 
@@ -79,7 +79,8 @@ async fn pickup(jobs: usize) -> anyhow::Result<()> {
         let id = format!("evt_{n}");
         let body = br#"{"object":"event","type":"bench"}"#;
         let label = EventLabel { provider_event_id: id.clone(), event_type: None, api_version: None };
-        let job = provider_events::receive(&app.db, ProviderName::Stripe, &label, body).await?;
+        let event = NewEvent::received(ProviderName::Stripe, label, body.to_vec());
+        let job = provider_events::receive(&app.db, &[event], |_| true).await?.pop().flatten();
         let now = Utc::now();
         ringer.ring(job.ok_or_else(|| anyhow::anyhow!("a duplicate"))?);
         if n >= 50 {

@@ -1,0 +1,58 @@
+//! What comes at the same time is stored together, and is for each as if it had come alone.
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use testing::{TestApp, payment_body};
+
+/// A statement that was given several to do gives their rows the same transaction.
+const TRANSACTIONS: &str = "SELECT count(DISTINCT xmin::text) FROM";
+
+#[tokio::test]
+async fn events_are_stored_together_and_each_once() {
+    let app = TestApp::start().await;
+    // The second hundred are the first again.
+    let events =
+        (0..200).map(|n| json!({ "id": format!("evt_{}", n % 100), "object": "event", "type": "account.updated" }));
+    let events: Vec<_> = events.collect();
+    let answers = join_all(events.iter().map(|event| app.send_event(event))).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
+    let duplicates = answers.iter().filter(|answer| answer.json()["duplicate"] == true).count();
+    assert_eq!(duplicates, 100);
+    for table in ["provider_events", "jobs"] {
+        assert_eq!(app.count(&format!("SELECT count(*) FROM {table}")).await, 100);
+        let transactions = app.count(&format!("{TRANSACTIONS} {table}")).await;
+        assert!(transactions < 50, "{transactions} transactions for 100 rows of {table}");
+    }
+    let orphans = "SELECT count(*) FROM provider_events WHERE id NOT IN (SELECT subject_id FROM jobs)";
+    assert_eq!(app.count(orphans).await, 0);
+    app.settle().await;
+    assert_eq!(app.count("SELECT count(*) FROM provider_events WHERE outcome = 'ignored'").await, 100);
+}
+
+#[tokio::test]
+async fn payments_are_stored_together_and_one_that_cannot_be_leaves_the_others_alone() {
+    let app = TestApp::start().await;
+    app.create_payment(json!({})).await;
+    // An older state of the database is brought back: the process remembers a customer that is not there any more.
+    app.execute("TRUNCATE customers CASCADE").await;
+    app.execute("TRUNCATE jobs CASCADE").await;
+    let users: Vec<String> = (0..40).map(|n| if n == 7 { "anna".to_owned() } else { format!("user-{n}") }).collect();
+    let pay = async |user: &str| app.call(Method::POST, "/api/payments", user, Some(payment_body(json!({})))).await;
+    let answers = join_all(users.iter().map(|user| pay(user))).await;
+    for (user, answer) in users.iter().zip(&answers) {
+        let expected = if user == "anna" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::ACCEPTED };
+        assert_eq!(answer.status, expected, "{user}: {answer:?}");
+    }
+    assert_eq!(pay("anna").await.status, StatusCode::ACCEPTED, "it is forgotten, and found out anew");
+    for table in ["payments", "jobs", "payment_timeline"] {
+        assert_eq!(app.count(&format!("SELECT count(*) FROM {table}")).await, 40, "{table}");
+    }
+    // Once more, with all of them known.
+    let answers = join_all(users.iter().map(|user| pay(user))).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::ACCEPTED), "{answers:?}");
+    let transactions = app.count(&format!("{TRANSACTIONS} payments")).await;
+    assert!(transactions < 70, "{transactions} transactions for 80 payments");
+    app.settle().await;
+    assert_eq!(app.count("SELECT count(*) FROM payments WHERE status = 'requires_action'").await, 80);
+}
