@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use chrono::Utc;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -17,6 +18,7 @@ use poem_openapi::SecurityScheme;
 use poem_openapi::auth::Bearer;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use shared::domain::ids::UserId;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -158,6 +160,10 @@ struct Keys {
     /// The key of tokens without `kid`, and of all tokens where there is just one key.
     only: Option<DecodingKey>,
     by_kid: HashMap<String, DecodingKey>,
+    /// One more each time that the keys were fetched.
+    generation: u64,
+    /// The tokens that these keys have proved good, by their digest: checking a signature costs a tenth of a request.
+    verified: HashMap<[u8; 32], Claims>,
 }
 
 pub struct Verifier {
@@ -172,6 +178,8 @@ pub struct Verifier {
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 const REFRESH_PERIOD: Duration = Duration::from_secs(300);
 const LEEWAY_SECONDS: u64 = 30;
+/// As many tokens as are remembered; then all are forgotten.
+const VERIFIED_MOST: usize = 10_000;
 /// A JWKS or a PEM file is small; whatever is longer is something else.
 const KEYS_BYTES_MAX: usize = 1_000_000;
 
@@ -210,7 +218,7 @@ impl Verifier {
         Ok(Self {
             source,
             validation,
-            keys: RwLock::new(Keys { only, by_kid: HashMap::new() }),
+            keys: RwLock::new(Keys { only, ..Keys::default() }),
             refreshed: Mutex::default(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?,
         })
@@ -229,6 +237,29 @@ impl Verifier {
     }
 
     async fn verify(&self, token: &str) -> Result<Claims, Problem> {
+        let digest = Sha256::digest(token).into();
+        if let Some(claims) = self.verified(&digest) {
+            return Ok(claims);
+        }
+        let (claims, generation) = self.prove(token).await?;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Not if the key may be gone by now.
+        if keys.generation == generation {
+            if keys.verified.len() >= VERIFIED_MOST {
+                keys.verified.clear();
+            }
+            keys.verified.insert(digest, claims.clone());
+        }
+        Ok(claims)
+    }
+
+    fn verified(&self, digest: &[u8; 32]) -> Option<Claims> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.verified.get(digest).filter(|claims| claims.expires >= Utc::now().timestamp()).cloned()
+    }
+
+    /// What the token says, if it is good, and the generation of the keys that say so.
+    async fn prove(&self, token: &str) -> Result<(Claims, u64), Problem> {
         let unauthorized = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "invalid_token", detail);
         let header = jsonwebtoken::decode_header(token).map_err(|_| unauthorized("the token cannot be read"))?;
         if !self.validation.algorithms.contains(&header.alg) {
@@ -239,7 +270,7 @@ impl Verifier {
             self.refresh_if_due().await;
             key = self.key(header.kid.as_deref());
         }
-        let Some(key) = key else {
+        let Some((key, generation)) = key else {
             return Err(if self.has_keys() {
                 unauthorized("the token is signed with a key that is not known")
             } else {
@@ -272,19 +303,21 @@ impl Verifier {
             Some(scopes) => scopes.iter().any(|scope| scope == "admin"),
             None => claims.role == Some("admin".into()) || claims.is_super_admin == Some(true),
         };
-        Ok(Claims {
+        let claims = Claims {
             id: UserId(claims.sub),
             email: text(claims.email),
             name: text(claims.name),
             is_admin,
             scopes,
             expires: whole_seconds(&claims.exp) + i64::try_from(LEEWAY_SECONDS).unwrap_or(0),
-        })
+        };
+        Ok((claims, generation))
     }
 
-    fn key(&self, kid: Option<&str>) -> Option<DecodingKey> {
+    fn key(&self, kid: Option<&str>) -> Option<(DecodingKey, u64)> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.only.clone().or_else(|| keys.by_kid.get(kid?).cloned())
+        let key = keys.only.clone().or_else(|| keys.by_kid.get(kid?).cloned())?;
+        Some((key, keys.generation))
     }
 
     fn has_keys(&self) -> bool {
@@ -324,7 +357,8 @@ impl Verifier {
             Source::Jwks(url) => self.fetch(url).await.and_then(|json| jwks_keys(&json)),
         }?;
         let number = keys.by_kid.len() + usize::from(keys.only.is_some());
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        let mut known = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Keys { generation: known.generation.wrapping_add(1), ..keys };
         Ok(number)
     }
 
@@ -345,7 +379,7 @@ fn whole_seconds(number: &serde_json::Number) -> i64 {
 
 fn pem_keys(pem: &[u8]) -> anyhow::Result<Keys> {
     let key = DecodingKey::from_rsa_pem(pem).context("not an RSA public key in PEM")?;
-    Ok(Keys { only: Some(key), by_kid: HashMap::new() })
+    Ok(Keys { only: Some(key), ..Keys::default() })
 }
 
 fn jwks_keys(json: &[u8]) -> anyhow::Result<Keys> {
@@ -356,5 +390,5 @@ fn jwks_keys(json: &[u8]) -> anyhow::Result<Keys> {
         .filter_map(|jwk| Some((jwk.common.key_id.clone()?, DecodingKey::from_jwk(jwk).ok()?)))
         .collect();
     anyhow::ensure!(!by_kid.is_empty(), "the JWKS has no usable key with a kid");
-    Ok(Keys { only: None, by_kid })
+    Ok(Keys { by_kid, ..Keys::default() })
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use sea_orm::{DbErr, RuntimeErr};
-use shared::store::is_refusal;
+use shared::store::{is_blocked, is_refusal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -42,7 +42,7 @@ impl<I: Clone + Send + Sync + 'static, O: Send + 'static> Grouped<I, O> {
         Self { sender: mpsc::channel(1).0 }
     }
 
-    /// Who stops to wait leaves what was asked to be done.
+    /// What nobody waits for any more when its turn comes is not done.
     ///
     /// # Errors
     /// The database's own: then it was not done. (As ever with a connection that is cut during a commit, it may have been.)
@@ -63,6 +63,11 @@ where
 {
     let mut batch = Vec::new();
     while receiver.recv_many(&mut batch, MOST).await > 0 {
+        // Who has gone may ask again: it must not be done twice.
+        batch.retain(|(_, waits): &Waiting<I, O>| !waits.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
         let (items, waiting): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
         // In a task of its own: a panic ends the batch, not all writing.
         let Ok(answers) = tokio::spawn(answer_all(items.into(), write.clone())).await else { continue };
@@ -83,19 +88,32 @@ where
         Ok(answers) => return answers.into_iter().map(Ok).collect(),
         Err(error) => error,
     };
-    if items.len() == 1 || !is_refusal(&error) {
+    if items.len() == 1 || !is_of_one(&error) {
         let error = Arc::new(error);
         return items.iter().map(|_| Err(error.clone())).collect();
     }
-    // Postgres will not have one of them: the others must not suffer for it.
-    let mut answers = Vec::with_capacity(items.len());
+    // Postgres will not have one of them, or it waits for somebody: the others must not suffer for it.
+    let mut answers: Vec<Answer<O>> = Vec::with_capacity(items.len());
+    let mut away = None;
     for item in items.iter() {
-        let alone = write(Arc::from([item.clone()])).await;
-        let alone =
-            alone.and_then(|mut answers| answers.pop().ok_or_else(|| DbErr::RecordNotFound("an answer".to_owned())));
-        answers.push(alone.map_err(Arc::new));
+        let alone = match &away {
+            Some(error) => Err(Arc::clone(error)),
+            None => write(Arc::from([item.clone()])).await.map_err(Arc::new),
+        };
+        if let Err(error) = &alone
+            && !is_of_one(error)
+        {
+            away = Some(error.clone());
+        }
+        let missing = || Arc::new(DbErr::RecordNotFound("an answer".to_owned()));
+        answers.push(alone.and_then(|mut answers| answers.pop().ok_or_else(missing)));
     }
     answers
+}
+
+/// Whether the error may be that of one among several: a value that Postgres refuses, a lock that somebody else holds.
+fn is_of_one(error: &DbErr) -> bool {
+    is_refusal(error) || is_blocked(error)
 }
 
 #[cfg(test)]
@@ -133,5 +151,29 @@ mod tests {
         assert_eq!(ask(7).await.expect("an answer"), (7, 1));
         drop(grouped);
         writers.join_all().await;
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_done() {
+        let done = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = done.clone();
+        let write = move |items: Arc<[u32]>| {
+            let log = log.clone();
+            async move {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                log.lock().expect("the log").extend_from_slice(&items);
+                Ok(items.iter().copied().collect::<Vec<u32>>())
+            }
+        };
+        let mut writers = JoinSet::new();
+        let grouped = Grouped::start(&mut writers, write);
+        let impatient = async {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::timeout(std::time::Duration::from_millis(10), grouped.ask(3)).await.is_err()
+        };
+        let (first, gave_up) = tokio::join!(grouped.ask(2), impatient);
+        assert!(first.is_ok() && gave_up);
+        grouped.ask(4).await.expect("an answer");
+        assert_eq!(*done.lock().expect("the log"), [2, 4]);
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use poem::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{IntoResponse as _, Response};
 use poem_openapi::types::ToJSON;
-use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait as _};
 use sha2::{Digest as _, Sha256};
 use shared::domain::ids::UserId;
 use shared::store::idempotency_keys::{self, Claim, KeptAnswer, KeyedRequest};
@@ -115,15 +115,11 @@ pub(crate) fn to_keep(
     current().map(|keyed| (keyed.request.clone(), answer(status, location, body)))
 }
 
-/// What to answer where that statement found the key taken.
-pub(crate) async fn taken(state: &State, user: &Claims) -> Problem {
-    let Some(keyed) = current() else {
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the fault is ours");
-    };
-    match idempotency_keys::read(&state.db, &user.id, &keyed.request).await {
-        Ok(taken) => refusal(&keyed, taken),
-        Err(error) => error.into(),
-    }
+/// What to answer where that statement has stored nothing, if it is because of the key.
+pub(crate) async fn taken(state: &State, user: &Claims) -> Result<Option<Problem>, DbErr> {
+    let Some(keyed) = current() else { return Ok(None) };
+    let taken = idempotency_keys::read(&state.db, &user.id, &keyed.request).await?;
+    Ok(taken.map(|taken| refusal(&keyed, taken)))
 }
 
 /// The transaction of a write. The key of the request, if it has one, is claimed in it.

@@ -204,6 +204,8 @@ async fn record_object<C: Creation>(
     let provider = C::provider(subject).title();
     if let Ok(Answer { value, .. }) = &result
         && C::is_void(subject, value)
+        // One that was given up gets no other.
+        && !attempt.given_up
     {
         let error = "nothing can come of what was made under this key".to_owned();
         attempts::close(txn, attempt.id, AttemptOutcome::Rejected, None, Some(&error)).await?;

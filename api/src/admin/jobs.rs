@@ -13,7 +13,7 @@ use shared::domain::ids::{JobId, PaymentId, RefundId};
 use shared::domain::job::{JobKind, Lane as Lanes};
 use shared::domain::timeline::{Actor, Step};
 use shared::store::dead_letters::{self, JobError, JobFilter, JobRecord};
-use shared::store::{payments, refunds, unknown_outcomes};
+use shared::store::{attempts, payments, refunds};
 use uuid::Uuid;
 
 use crate::Tag;
@@ -298,9 +298,9 @@ enum Act {
 
 async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String) -> Result<JobBody, Problem> {
     let txn = Write::begin(state, admin).await?;
-    let job = dead_letters::find(&*txn, id).await?.ok_or_else(|| Problem::not_found("job"))?;
-    if matches!(act, Act::Discard) && leaves_unknown(&*txn, &job).await? {
-        let detail = "whether the provider carried it out is not known: settle the outcome instead";
+    let job = dead_letters::lock(&*txn, id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    if matches!(act, Act::Discard) && attempts::may_be_made(&*txn, id).await? {
+        let detail = "whether the provider carried it out is not known: run it again, or settle the outcome";
         return Err(Problem::new(StatusCode::CONFLICT, "outcome_unknown", detail));
     }
     let (done, action) = match act {
@@ -316,12 +316,6 @@ async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String)
     let body = JobBody::from(now);
     txn.commit(StatusCode::OK, None, &body).await?;
     Ok(body)
-}
-
-/// Whether the job is what would find out about something of which nobody knows what became of it.
-async fn leaves_unknown(conn: &impl ConnectionTrait, job: &JobRecord) -> Result<bool, Problem> {
-    let unknown = unknown_outcomes::find(conn, job.subject_id).await?;
-    Ok(unknown.is_some_and(|unknown| unknown.job_id == Some(job.id)))
 }
 
 /// Where the job is about a payment, or its refund, the timeline says what was done.

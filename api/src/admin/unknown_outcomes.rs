@@ -174,7 +174,13 @@ async fn settle(
     reason: &str,
 ) -> Result<SettleResponse, Problem> {
     let txn = Write::begin(state, admin).await?;
-    let unknown = unknown_outcomes::find(&*txn, id).await?.ok_or_else(|| Problem::not_found("unknown_outcome"))?;
+    let gone = || Problem::not_found("unknown_outcome");
+    let found = unknown_outcomes::find(&*txn, id).await?.ok_or_else(gone)?;
+    if let Some(job) = found.job_id {
+        dead_letters::lock(&*txn, job).await?;
+    }
+    // Nobody works on it from here on; as it is now.
+    let unknown = unknown_outcomes::find(&*txn, id).await?.ok_or_else(gone)?;
     let payment = if unknown.provider_id.is_some() {
         believe(&*txn, &unknown, finding).await?
     } else {
@@ -236,15 +242,16 @@ async fn give_up(
     let (Some(attempt), Some(job)) = (unknown.attempt_id, unknown.job_id) else {
         return Err(Problem::not_found("unknown_outcome"));
     };
-    if unknown.age < key_lifetime(unknown.provider) {
-        let from = can_be_settled_from(unknown).to_rfc3339();
-        let detail = format!("from {from} on; until then it is safe to run its job again, which tells");
+    let from = can_be_settled_from(unknown);
+    if unknown.now < from {
+        let detail = format!("from {} on; until then it is safe to run its job again, which tells", from.to_rfc3339());
         return Err(Problem::new(StatusCode::CONFLICT, "outcome_not_final", detail));
     }
-    attempts::give_up(conn, attempt).await?;
+    // The job first, as workers do.
     if !dead_letters::retry(conn, job).await? {
         return Err(Problem::invalid_status("job", unknown.job_state.as_deref().unwrap_or_default()));
     }
+    attempts::give_up(conn, attempt).await?;
     Ok(match unknown.kind {
         Kinds::Payment => Some(PaymentId(unknown.id)),
         Kinds::Refund => refunds::find_for_job(conn, RefundId(unknown.id)).await?.map(|refund| refund.payment_id),
@@ -252,18 +259,17 @@ async fn give_up(
     })
 }
 
-/// How long what was asked under a key can still come to be known, or to be done, by asking again.
-fn key_lifetime(provider: ProviderName) -> Duration {
-    match provider {
-        ProviderName::Stripe => KEY_LIFETIME,
-        ProviderName::Swish => STILL_ON_ITS_WAY,
-    }
-}
-
+/// When Stripe has forgotten the key, and no try can be on its way any more.
 fn can_be_settled_from(unknown: &UnknownOutcome) -> DateTime<Utc> {
-    let lifetime = TimeDelta::from_std(key_lifetime(unknown.provider)).unwrap_or_default();
-    match (&unknown.provider_id, unknown.first_asked_at) {
-        (None, Some(asked)) => asked + lifetime,
+    let after = |time: DateTime<Utc>, pause: Duration| time + TimeDelta::from_std(pause).unwrap_or_default();
+    match (&unknown.provider_id, unknown.first_asked_at, unknown.last_asked_at) {
+        (None, Some(first), Some(last)) => {
+            let arrived = after(last, STILL_ON_ITS_WAY);
+            match unknown.provider {
+                ProviderName::Stripe => arrived.max(after(first, KEY_LIFETIME)),
+                ProviderName::Swish => arrived,
+            }
+        }
         _ => unknown.since,
     }
 }

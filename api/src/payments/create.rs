@@ -30,12 +30,11 @@ pub(super) async fn create_payment(
 ) -> Result<Created<PaymentBody>, Problem> {
     if body.provider == Provider::Swish && state.swish_callback_secrets.is_empty() {
         let detail = "payments through Swish are not taken here";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_not_enabled", detail));
+        let refusal = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_not_enabled", detail);
+        // They may have been when the first request with this key came.
+        return Err(idempotency::taken(state, user).await?.unwrap_or(refusal));
     }
     let wanted = body.check()?;
-    if let Some((method, must_be_saved)) = wanted.payment_method() {
-        check_payment_method(&state.db, &user.id, method, must_be_saved).await?;
-    }
     let customer = state.customer_ids.of(&state.db, user).await?;
     // Postgres keeps microseconds: the answer says what later answers will say.
     let payment = wanted.into_payment(user.id.clone(), customer, Utc::now().trunc_subsecs(6));
@@ -49,7 +48,7 @@ pub(super) async fn create_payment(
     let new = NewPayment { payment: payment.clone(), job_id: JobId::generate(), cause, keyed };
     match state.new_payments.ask(new).await {
         Ok(true) => {}
-        Ok(false) => return Err(idempotency::taken(state, user).await),
+        Ok(false) => return Err(refusal(state, user, &payment).await),
         Err(error) => {
             if is_refusal(&error) {
                 state.customer_ids.forget(&user.id);
@@ -64,6 +63,21 @@ pub(super) async fn create_payment(
     let read = || payments::find(&state.db, &user.id, id);
     let moved = |payment: &Payment| payment.status != PaymentStatus::Pending;
     Ok(Created::once(kept, waiter, accepted, location, (read, moved)).await)
+}
+
+/// Why a payment was not stored: its key is taken, or it cannot be paid so.
+async fn refusal(state: &State, user: &Claims, payment: &Payment) -> Problem {
+    match idempotency::taken(state, user).await {
+        Ok(Some(problem)) => return problem,
+        Ok(None) => {}
+        Err(error) => return error.into(),
+    }
+    let method = payment.payment_method.as_deref().unwrap_or_default();
+    match check_payment_method(&state.db, &user.id, method, payment.off_session).await {
+        Err(problem) => problem,
+        // It has become usable this moment, or the key free.
+        Ok(()) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "nothing was stored; try again"),
+    }
 }
 
 /// A payment method that is known to us must be the user's and still be saved.

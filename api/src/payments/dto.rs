@@ -132,15 +132,12 @@ pub(crate) fn is_payment_method_id(id: &str) -> bool {
 }
 
 fn is_web_url(text: &str) -> bool {
-    text.len() <= 2_048 && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    // The parser takes away what is around it, but it is kept as it came.
+    let plain = text.len() <= 2_048 && !text.chars().any(char::is_control);
+    plain && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 impl WantedPayment {
-    /// The payment method to pay with, and whether it must be one that the user has saved.
-    pub(super) fn payment_method(&self) -> Option<(&str, bool)> {
-        self.body.payment_method.as_deref().map(|method| (method, self.body.off_session))
-    }
-
     pub(super) fn into_payment(self, user_id: UserId, customer_id: CustomerId, now: DateTime<Utc>) -> Payment {
         let body = self.body;
         Payment {

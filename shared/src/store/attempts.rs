@@ -151,6 +151,20 @@ pub async fn give_up(conn: &impl ConnectionTrait, id: AttemptId) -> Result<(), D
     .map(drop)
 }
 
+/// Whether a job may have created something at a provider without anybody knowing: it asked, and was not told; it may have
+/// died before it could say so.
+///
+/// # Errors
+/// The database's own.
+pub async fn may_be_made(conn: &impl ConnectionTrait, job_id: JobId) -> Result<bool, DbErr> {
+    let statement = sql(
+        "-- attempts::may_be_made
+         SELECT FROM attempts WHERE job_id = $1 AND operation LIKE 'create_%' AND outcome IN ('open', 'unknown') LIMIT 1",
+        [job_id.0.into()],
+    );
+    Ok(conn.query_one_raw(statement).await?.is_some())
+}
+
 /// The attempts of all jobs that work on something, newest first, two hundred at most.
 ///
 /// # Errors

@@ -86,6 +86,15 @@ pub async fn find(conn: &impl ConnectionTrait, id: JobId) -> Result<Option<JobRe
     row.as_ref().map(record).transpose()
 }
 
+/// The same, locked until the transaction ends: no worker takes it meanwhile.
+///
+/// # Errors
+/// The database's own.
+pub async fn lock(conn: &impl ConnectionTrait, id: JobId) -> Result<Option<JobRecord>, DbErr> {
+    let statement = sql("-- dead_letters::lock\n SELECT * FROM jobs WHERE id = $1 FOR UPDATE", [id.0.into()]);
+    conn.query_one_raw(statement).await?.as_ref().map(record).transpose()
+}
+
 /// The errors of a job, newest first, at most two hundred.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{sql, sqlstate};
+use super::{is_blocked, sql};
 use crate::domain::ids::UserId;
 
 /// A request with a key: whose, and which.
@@ -56,17 +56,18 @@ pub async fn claim(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedRe
     match claimed {
         Ok(done) if done.rows_affected() == 1 => return Ok(Claim::Mine),
         Ok(_) => {}
-        Err(error) if is_timeout(&error) => return Ok(Claim::InFlight),
+        Err(error) if is_blocked(&error) => return Ok(Claim::InFlight),
         Err(error) => return Err(error),
     }
-    read(conn, user, request).await
+    // Reaped between the two statements: whoever asks again finds it free.
+    Ok(read(conn, user, request).await?.unwrap_or(Claim::InFlight))
 }
 
-/// What a key says that could not be claimed.
+/// What a key says that is taken. `None`: it is not.
 ///
 /// # Errors
 /// The database's own.
-pub async fn read(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedRequest) -> Result<Claim, DbErr> {
+pub async fn read(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedRequest) -> Result<Option<Claim>, DbErr> {
     let row = conn
         .query_one_raw(sql(
             "-- idempotency_keys::read
@@ -75,16 +76,15 @@ pub async fn read(conn: &impl ConnectionTrait, user: &UserId, request: &KeyedReq
             values(user, request),
         ))
         .await?;
-    // Reaped between the two statements: whoever asks again finds it free.
-    let Some(row) = row else { return Ok(Claim::InFlight) };
+    let Some(row) = row else { return Ok(None) };
     if row.try_get::<Vec<u8>>("", "fingerprint")? != request.fingerprint {
-        return Ok(Claim::OtherBody);
+        return Ok(Some(Claim::OtherBody));
     }
     let (Some(status), Some(body)) = (row.try_get::<Option<i16>>("", "status")?, row.try_get("", "body")?) else {
-        return Ok(Claim::InFlight);
+        return Ok(Some(Claim::InFlight));
     };
     let status = u16::try_from(status).map_err(|error| DbErr::Type(error.to_string()))?;
-    Ok(Claim::Answered(KeptAnswer { status, location: row.try_get("", "location")?, body }))
+    Ok(Some(Claim::Answered(KeptAnswer { status, location: row.try_get("", "location")?, body })))
 }
 
 /// Keeps the answer to a claimed key: before the commit, and again where the client got a later one.
@@ -131,9 +131,4 @@ pub async fn reap(conn: &impl ConnectionTrait, limit: u32) -> Result<u64, DbErr>
 
 fn values(user: &UserId, request: &KeyedRequest) -> [sea_orm::Value; 4] {
     [user.0.as_str().into(), request.method.as_str().into(), request.path.as_str().into(), request.key.as_str().into()]
-}
-
-/// Whether Postgres gave up waiting for another transaction (SQLSTATE 57014, 55P03).
-fn is_timeout(error: &DbErr) -> bool {
-    sqlstate(error).is_some_and(|code| code == "57014" || code == "55P03")
 }

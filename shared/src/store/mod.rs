@@ -47,6 +47,10 @@ pub async fn connect(url: &str, application_name: &str, connections_max: u32) ->
         .connect_lazy(true)
         .set_application_name(application_name)
         .statement_timeout(Duration::from_secs(10))
+        // Who holds a lock for longer hangs. One whose process is frozen in the middle of a transaction is cut off.
+        .map_sqlx_postgres_opts(|options| {
+            options.options([("lock_timeout", "3s"), ("idle_in_transaction_session_timeout", "15s")])
+        })
         .sqlx_logging(false);
     Database::connect(options).await
 }
@@ -79,6 +83,13 @@ impl Saved {
 #[must_use]
 pub fn is_refusal(error: &DbErr) -> bool {
     sqlstate(error).is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+/// Whether Postgres gave up waiting for another transaction, or for two that waited for each other (SQLSTATE 57014, 55P03,
+/// 40P01): the same statement may do later.
+#[must_use]
+pub fn is_blocked(error: &DbErr) -> bool {
+    sqlstate(error).is_some_and(|code| ["57014", "55P03", "40P01"].contains(&code.as_str()))
 }
 
 /// Postgres' code of an error, where it is Postgres that speaks.

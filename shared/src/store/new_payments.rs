@@ -37,6 +37,8 @@ struct Beside<'a> {
     cause: &'a str,
     trace_parent: Option<String>,
     user_id: &'a str,
+    payment_method: Option<&'a str>,
+    off_session: bool,
     key: Option<&'a str>,
     method: Option<&'a str>,
     path: Option<&'a str>,
@@ -58,20 +60,27 @@ static ACCEPT: LazyLock<String> = LazyLock::new(|| {
         "-- new_payments::accept
          WITH beside AS (
              SELECT * FROM jsonb_to_recordset($2) AS beside (
-                 id uuid, job_id uuid, lane text, rung bool, cause text, trace_parent text, user_id text, key text, method text, path text,
-                 fingerprint text, answer_status smallint, location text, answer text)),
+                 id uuid, job_id uuid, lane text, rung bool, cause text, trace_parent text, user_id text,
+                 payment_method text, off_session bool, key text, method text, path text, fingerprint text,
+                 answer_status smallint, location text, answer text)),
+         -- A payment method that we know must be the user's and still be saved; without the payer, only such a one will do.
+         usable AS (
+             SELECT beside.* FROM beside
+             LEFT JOIN saved_payment_methods AS saved ON saved.provider_payment_method_id = beside.payment_method
+             WHERE CASE WHEN saved.id IS NULL THEN NOT beside.off_session
+                        ELSE saved.user_id = beside.user_id AND saved.status = 'saved' END),
          claimed AS (
              INSERT INTO idempotency_keys AS known (user_id, method, path, key, fingerprint, status, location, body)
              -- In one order, so that two who claim the same keys cannot wait for each other.
              SELECT DISTINCT ON (user_id, key) user_id, method, path, key, decode(fingerprint, 'hex'), answer_status, location, answer
-             FROM beside WHERE key IS NOT NULL ORDER BY user_id, key, id
+             FROM usable WHERE key IS NOT NULL ORDER BY user_id, key, id
              ON CONFLICT (user_id, key, method, path) DO UPDATE
              SET fingerprint = excluded.fingerprint, status = excluded.status, location = excluded.location, body = excluded.body,
                  created_at = now()
              WHERE known.created_at < now() - interval '24 hours'
              RETURNING location),
          accepted AS (
-             SELECT * FROM beside WHERE key IS NULL OR location IN (SELECT location FROM claimed)),
+             SELECT * FROM usable WHERE key IS NULL OR location IN (SELECT location FROM claimed)),
          payment AS (
              INSERT INTO payments ({columns})
              SELECT {columns} FROM jsonb_populate_recordset(NULL::payments, $1) WHERE id IN (SELECT id FROM accepted)),
@@ -85,8 +94,8 @@ static ACCEPT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Stores payments. Gives the job of each, to be rung if its lane has room by `has_room`; `None`: its key has an answer
-/// already, and nothing was stored.
+/// Stores payments. Gives the job of each, to be rung if its lane has room by `has_room`; `None`: its key is taken
+/// or its payment method is not the user's, and nothing was stored.
 ///
 /// # Errors
 /// The database's own; then nothing is stored.
@@ -118,6 +127,8 @@ fn beside<'a>(new: &'a NewPayment, lane: Lane, has_room: impl Fn(Lane) -> bool) 
         cause: &new.cause,
         trace_parent: new.payment.trace.map(|trace| trace.to_string()),
         user_id: &new.payment.user_id.0,
+        payment_method: new.payment.payment_method.as_deref(),
+        off_session: new.payment.off_session,
         key: request.map(|request| request.key.as_str()),
         method: request.map(|request| request.method.as_str()),
         path: request.map(|request| request.path.as_str()),

@@ -72,7 +72,7 @@ pub async fn receive(
                  INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep)
                  SELECT id, provider, provider_event_id, nullif(event_type, ''), nullif(api_version, ''), body, found_by_sweep
                  -- In one order, so that two who store the same events cannot wait for each other.
-                 FROM new ORDER BY provider, provider_event_id
+                 FROM new ORDER BY provider, provider_event_id COLLATE \"C\"
                  ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
              INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
              SELECT new.job_id, new.lane, new.kind, new.id, $12,

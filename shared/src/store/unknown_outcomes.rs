@@ -2,7 +2,6 @@
 //! sees them.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
@@ -34,8 +33,10 @@ pub struct UnknownOutcome {
     /// What the provider was asked under.
     pub attempt_id: Option<AttemptId>,
     pub first_asked_at: Option<DateTime<Utc>>,
-    /// How long ago that is, by Postgres' clock.
-    pub age: Duration,
+    /// When the last try began, or ended.
+    pub last_asked_at: Option<DateTime<Utc>>,
+    /// Postgres' time.
+    pub now: DateTime<Utc>,
 }
 
 const UNKNOWN: &str = "
@@ -56,8 +57,7 @@ async fn read(
     let text = format!(
         "-- unknown_outcomes::read
          SELECT thing.*, job.id AS job_id, job.state AS job_state, job.last_error, attempt.id AS attempt_id,
-                attempt.created_at AS first_asked_at,
-                coalesce(extract(epoch FROM now() - attempt.created_at), 0)::float8 AS age
+                attempt.created_at AS first_asked_at, attempt.updated_at AS last_asked_at, now() AS now
          FROM ({UNKNOWN}) AS thing
          LEFT JOIN LATERAL (
              SELECT * FROM jobs WHERE subject_id = thing.id AND kind = 'create_' || thing.kind
@@ -125,6 +125,7 @@ fn record(row: &QueryResult) -> Result<UnknownOutcome, DbErr> {
         last_error: row.try_get("", "last_error")?,
         attempt_id: row.try_get::<Option<Uuid>>("", "attempt_id")?.map(AttemptId),
         first_asked_at: row.try_get("", "first_asked_at")?,
-        age: Duration::try_from_secs_f64(row.try_get("", "age")?).unwrap_or_default(),
+        last_asked_at: row.try_get("", "last_asked_at")?,
+        now: row.try_get("", "now")?,
     })
 }

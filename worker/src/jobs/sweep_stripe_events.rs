@@ -94,7 +94,10 @@ impl Job for SweepStripeEvents {
         let new =
             |event: &FedEvent| NewEvent::swept(ProviderName::Stripe, Event::label(&event.body), event.body.clone());
         let missing = events.iter().filter(|event| event.created_at <= old_enough && !known.contains(&event.id));
-        let missing: Vec<NewEvent> = missing.map(new).collect();
+        let mut missing: Vec<&FedEvent> = missing.collect();
+        // In the order in which webhooks store them: neither must wait for the other.
+        missing.sort_by(|one, other| one.id.cmp(&other.id));
+        let missing: Vec<NewEvent> = missing.into_iter().map(new).collect();
         let mut missed = 0;
         for some in missing.chunks(AT_ONCE) {
             // The relay rings.

@@ -28,6 +28,11 @@ fn bad_bodies() -> Vec<(&'static str, Value, &'static str)> {
         ("the number of a card", body(json!({ "payment_method": "4242424242424242" })), "/payment_method"),
         ("an empty method", body(json!({ "payment_method": "" })), "/payment_method"),
         ("no URL", body(json!({ "payment_method": "pm_card_visa", "return_url": "shop" })), "/return_url"),
+        (
+            "a URL and what Postgres cannot hold",
+            body(json!({ "payment_method": "pm_card_visa", "return_url": "https://shop.example/\u{0}" })),
+            "/return_url",
+        ),
         ("a script", body(json!({ "payment_method": "pm_card_visa", "return_url": "javascript:1" })), "/return_url"),
         ("a URL without a method", body(json!({ "return_url": "https://shop.example" })), "/return_url"),
         ("metadata that is no text", body(json!({ "metadata": { "a": 1 } })), "/metadata/a"),

@@ -236,7 +236,8 @@ async fn jobs_and_queues(caller: &mut Caller<'_>) {
     let unknown = caller.call("create_payment", "", none.clone()).await;
     caller.app.fault("payment_intents.create", "drop_before", 30);
     caller.app.settle().await;
-    caller.app.execute("UPDATE attempts SET created_at = created_at - interval '24 hours'").await;
+    let long_ago = "UPDATE attempts SET created_at = created_at - interval '24 hours', updated_at = updated_at - interval '1 hour'";
+    caller.app.execute(long_ago).await;
     caller.call("list_unknown_outcomes", "", none.clone()).await;
     caller.call("settle_unknown_outcome", &id(&unknown), none.clone()).await;
     caller.call("admin_list_actions", "", none).await;

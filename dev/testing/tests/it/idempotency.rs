@@ -42,6 +42,29 @@ async fn the_second_answer_is_the_first_to_the_byte() {
 }
 
 #[tokio::test]
+async fn a_key_has_its_answer_also_when_the_same_could_not_be_asked_any_more() {
+    let app = TestApp::start().await;
+    let card = crate::customers::save_card(&app, "pm_card_visa").await;
+    let body = payment_body(json!({ "payment_method": card, "off_session": true }));
+    let first = send(&app, "anna", "/api/payments", "key", &body, &[]).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{first:?}");
+    app.execute("UPDATE saved_payment_methods SET status = 'removed'").await;
+    let again = send(&app, "anna", "/api/payments", "key", &body, &[]).await;
+    assert_eq!(
+        (again.status, &again.text),
+        (first.status, &first.text),
+        "who asks again must not hear that it is not made"
+    );
+    let new = send(&app, "anna", "/api/payments", "another key", &body, &[]).await;
+    assert_eq!(new.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(new.json()["errors"][0]["pointer"], "/payment_method");
+    assert_eq!(payments(&app).await, 1);
+    app.execute("UPDATE saved_payment_methods SET status = 'saved'").await;
+    let free = send(&app, "anna", "/api/payments", "another key", &body, &[]).await;
+    assert_eq!(free.status, StatusCode::ACCEPTED, "what was refused leaves the key free: {free:?}");
+}
+
+#[tokio::test]
 async fn a_key_is_of_its_user_its_method_its_path_and_its_body() {
     let app = TestApp::start().await;
     let body = payment_body(json!({}));

@@ -1,8 +1,11 @@
 //! What nobody knows for long comes to an end all the same: by a look, or by a person's word, and never by discarding it.
 
 use reqwest::{Method, StatusCode};
+use sea_orm::TransactionTrait as _;
 use serde_json::{Value, json};
 use testing::{Answer, TestApp};
+use worker::jobs::create_payment::CreatePayment;
+use worker::runner::prepare;
 
 use crate::races::at_stripe;
 
@@ -34,7 +37,8 @@ async fn never_arrived(app: &TestApp) -> String {
     id
 }
 
-const A_DAY: &str = "UPDATE attempts SET created_at = created_at - interval '24 hours'";
+const A_DAY: &str =
+    "UPDATE attempts SET created_at = created_at - interval '24 hours', updated_at = updated_at - interval '3 minutes'";
 
 #[tokio::test]
 async fn a_payment_that_never_arrived_is_failed_once_a_person_says_so_and_a_look_finds_nothing() {
@@ -52,6 +56,9 @@ async fn a_payment_that_never_arrived_is_failed_once_a_person_says_so_and_a_look
     let young = settle(&app, &id, "not_made").await;
     refused_with(&young, StatusCode::CONFLICT, "outcome_not_final");
     assert!(young.json()["detail"].as_str().is_some_and(|text| text.starts_with("from 20")), "{young:?}");
+    app.execute("UPDATE attempts SET created_at = created_at - interval '24 hours'").await;
+    // The last try may still be on its way.
+    refused_with(&settle(&app, &id, "not_made").await, StatusCode::CONFLICT, "outcome_not_final");
     app.execute(A_DAY).await;
     refused_with(&settle(&app, &id, "made").await, StatusCode::UNPROCESSABLE_ENTITY, "invalid_body");
     let path = format!("/api/admin/unknown-outcomes/{id}/settle");
@@ -108,6 +115,7 @@ async fn what_is_at_stripe_counts_whatever_a_person_says() {
     app.fault("payment_intents.list", "drop_before", 29);
     app.settle().await;
     assert_eq!((app.payment(&id).await["status"].clone(), app.charges(&id)), (json!("pending"), 1));
+    app.execute(A_DAY).await;
     // Stripe is still away at the next look: that tells nothing.
     app.fault("payment_intents.list", "error_before:500", 2);
     assert_eq!(settle(&app, &id, "not_made").await.status, StatusCode::ACCEPTED);
@@ -218,4 +226,24 @@ async fn administrators_find_and_read_anybodys_payment_without_what_pays() {
     let nobodys = admin(&app, Method::GET, &format!("payments/{}", uuid::Uuid::now_v7()), None).await;
     refused_with(&nobodys, StatusCode::NOT_FOUND, "payment_not_found");
     assert_eq!(app.call(Method::GET, "/api/admin/payments", "anna", None).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_a_worker_died_over_is_not_discarded() {
+    let app = TestApp::start().await;
+    app.make_stripe_customer().await;
+    let id = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    // Five workers die, each in the middle of the call: nothing says that the outcome is unknown.
+    let txn = app.db.begin().await.expect("a transaction");
+    let lease = app.lease_only_job(&txn).await;
+    prepare::<CreatePayment>(&app.context, txn, &lease).await.expect("prepared").expect("work");
+    app.execute("UPDATE jobs SET leased_until = now() - interval '1 second', silences = 4").await;
+    shared::store::jobs::bury_exhausted(&app.db).await.expect("buried");
+    let job = app.text("SELECT id::text FROM jobs WHERE state = 'dead'").await;
+    let reason = Some(json!({ "reason": "x" }));
+    let discarded = admin(&app, Method::POST, &format!("jobs/{job}/discard"), reason.clone()).await;
+    refused_with(&discarded, StatusCode::CONFLICT, "outcome_unknown");
+    assert_eq!(admin(&app, Method::POST, &format!("jobs/{job}/retry"), reason).await.status, StatusCode::OK);
+    app.settle().await;
+    assert_eq!((app.payment(&id).await["status"].clone(), app.charges(&id)), (json!("succeeded"), 1));
 }

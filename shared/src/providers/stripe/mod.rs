@@ -30,7 +30,7 @@ use form::Form;
 use payments::refused;
 use read::Page;
 
-use super::ProviderError;
+use super::{CallError, ProviderError};
 use crate::metrics::ProviderMetrics;
 
 pub use event::{EVENT_TYPES, Event, Subject, UnreadableEvent};
@@ -52,6 +52,12 @@ pub const KEY_LIFETIME: Duration = Duration::from_secs(23 * 60 * 60);
 
 /// Look-ups read at most this many pages of a hundred objects.
 const LOOK_UP_PAGES_MAX: usize = 10;
+
+/// There is more than a look-up reads: not to have found it tells nothing.
+fn too_many() -> ProviderError {
+    let source = CallError::Unreadable("not among the newest, and there are more than are read".to_owned());
+    ProviderError::Unknown { source, look_up: true }
+}
 
 /// A client of one Stripe account.
 #[derive(Debug, Clone)]
@@ -103,9 +109,9 @@ impl Stripe {
             }
             last = page.next();
             if last.is_none() {
-                break;
+                return Ok(None);
             }
         }
-        Ok(None)
+        Err(too_many())
     }
 }

@@ -15,7 +15,7 @@ use stripe_core::payment_intent::{
 
 use super::read::{Page, id_of, integer, money, required, text, time};
 use super::transport::{Refusal, unreadable};
-use super::{LOOK_UP_PAGES_MAX, Stripe};
+use super::{LOOK_UP_PAGES_MAX, Stripe, too_many};
 use crate::domain::evidence::Failure;
 use crate::domain::ids::PaymentId;
 use crate::domain::money::Money;
@@ -138,10 +138,10 @@ impl Stripe {
             }
             last = page.next();
             if last.is_none() {
-                break;
+                return Ok(None);
             }
         }
-        Ok(None)
+        Err(too_many())
     }
 }
 
