@@ -94,16 +94,18 @@ where
     }
     // Postgres will not have one of them, or it waits for somebody: the others must not suffer for it.
     let mut answers: Vec<Answer<O>> = Vec::with_capacity(items.len());
-    let mut away = None;
+    let (mut away, mut blocked) = (None, 0);
     for item in items.iter() {
         let alone = match &away {
             Some(error) => Err(Arc::clone(error)),
             None => write(Arc::from([item.clone()])).await.map_err(Arc::new),
         };
-        if let Err(error) = &alone
-            && !is_of_one(error)
-        {
-            away = Some(error.clone());
+        if let Err(error) = &alone {
+            // A second one that waits in vain: it is a whole table that is locked.
+            blocked += u32::from(is_blocked(error));
+            if !is_of_one(error) || blocked > 1 {
+                away = Some(error.clone());
+            }
         }
         let missing = || Arc::new(DbErr::RecordNotFound("an answer".to_owned()));
         answers.push(alone.and_then(|mut answers| answers.pop().ok_or_else(missing)));

@@ -29,6 +29,9 @@ def main():
         for mode in ("error_before:500", "rate_limit"):
             stack.control("stripe", "POST", "/faults", {"operation": "payment_intents.create", "mode": mode, "times": 20})
         threading.Thread(target=shop.run, daemon=True).start()
+        # Payments that cannot be stored meanwhile.
+        lock = "BEGIN; LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(10); COMMIT"
+        threading.Timer(30, stack.psql, [lock]).start()
         return live.main(stack.known["metrics_urls"])
     finally:
         stack.stop()

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::json;
 use testing::{TestApp, payment_body};
 
@@ -55,4 +56,32 @@ async fn payments_are_stored_together_and_one_that_cannot_be_leaves_the_others_a
     assert!(transactions < 70, "{transactions} transactions for 80 payments");
     app.settle().await;
     assert_eq!(app.count("SELECT count(*) FROM payments WHERE status = 'requires_action'").await, 80);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_lock_for_long_and_no_transaction_is_forgotten() {
+    let app = TestApp::start().await;
+    let limits = "SELECT concat_ws(' ', current_setting('statement_timeout'), current_setting('lock_timeout'),
+                  current_setting('idle_in_transaction_session_timeout'))";
+    assert_eq!(app.text(limits).await, "10s 3s 15s");
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_is_only_one_users_trouble() {
+    let app = TestApp::start().await;
+    let pay = async |user: &str| app.call(Method::POST, "/api/payments", user, Some(payment_body(json!({})))).await;
+    for user in ["anna", "bo"] {
+        assert_eq!(pay(user).await.status, StatusCode::ACCEPTED);
+    }
+    // A worker that is frozen while it writes that anna has a customer at Stripe.
+    let frozen = app.db.begin().await.expect("a transaction");
+    frozen
+        .execute_unprepared("UPDATE customers SET stripe_customer_id = 'cus_1' WHERE user_id = 'anna'")
+        .await
+        .expect("written");
+    let answers = join_all([pay("bo"), pay("anna"), pay("bo"), pay("bo"), pay("bo")]).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses, [202, 503, 202, 202, 202]);
+    frozen.rollback().await.expect("rolled back");
+    assert_eq!(pay("anna").await.status, StatusCode::ACCEPTED);
 }
