@@ -16,7 +16,7 @@ import time
 HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
 # At a fixed rate: so many that none waits for the one before, as long as answers come within a moment.
-SENDERS = 64
+SENDERS = 32
 # What waits to be sent is not to be written to the disk that Postgres waits for.
 FILES = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # Until all connections are there.

@@ -8,7 +8,7 @@ from generators import CONNECTIONS
 from rounds import median, medians
 from service import start_api
 
-SECONDS, ROUNDS = 5, 3
+SECONDS, ROUNDS = 4, 5
 DUPLICATES = 0.2
 
 
