@@ -11,6 +11,7 @@ use testing::{TestApp, wait_until};
 use worker::context::Context;
 
 use crate::disputes::disputed;
+use crate::queue::waiting_in_redis;
 use crate::subscriptions::subscribe;
 
 /// What `/metrics` said.
@@ -245,6 +246,7 @@ async fn a_worker_tells_what_its_relay_rings_and_that_it_lost_redis() {
     let app = TestApp::start_as(Settings { redis_url: redis.url(), ..Settings::default() }).await;
     let due = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
     let lost = app.create_payment(json!({ "payment_method": "pm_card_visa" })).await;
+    wait_until("both are rung", async || (waiting_in_redis(&app).await == 2).then_some(())).await;
     redis.kill().await;
     redis.start_again().await;
     // One was never rung; the other was, and the ring is lost.

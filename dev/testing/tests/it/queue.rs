@@ -20,6 +20,12 @@ async fn redis(app: &TestApp) -> redis::aio::ConnectionManager {
     shared::queue::connect(&app.redis_url).await.expect("Redis")
 }
 
+/// How many ids of payments' jobs wait in Redis.
+pub(crate) async fn waiting_in_redis(app: &TestApp) -> usize {
+    let names = Names::new(&app.queue_prefix);
+    WINDOW - Doorbell::new(&app.redis_url, names).room(Lane::StripePayments).await.expect("Redis")
+}
+
 /// Forgets everything in Redis that is this test's, as a FLUSHALL would (other tests use the same server).
 async fn flush(app: &TestApp) -> usize {
     let mut connection = redis(app).await;
