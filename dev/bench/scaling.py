@@ -11,9 +11,9 @@ from rounds import median
 from service import start_api, start_simulator, start_worker
 
 WORKERS, ROUNDS, DELAY_MS = (1, 2, 4), 3, 100
-CONCURRENCY = 2
+CONCURRENCY = 1
 # Until they are all at work, and how long they are watched then.
-WARM, SECONDS = 1.5, 5
+WARM, SECONDS = 1.5, 7
 # More than could be done in a time.
 BACKLOG = int(ROUNDS * sum(WORKERS) * (WARM + SECONDS + 2) * CONCURRENCY * 1_000 / DELAY_MS)
 
