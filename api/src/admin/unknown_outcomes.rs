@@ -1,4 +1,6 @@
 //! What was asked of a provider and may or may not have been done: listed, and brought to an end by a person.
+//!
+//! If we crash before the commit, nothing was said. After it, the relay rings the job, which looks once more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +15,16 @@ use serde::Deserialize;
 use shared::domain::evidence::{Finding as Findings, UnknownKind as Kinds};
 use shared::domain::ids::{PaymentId, RefundId};
 use shared::domain::payment::ProviderName;
-use shared::domain::timeline::{Actor, Step};
 use shared::providers::stripe::KEY_LIFETIME;
 use shared::providers::swish::STILL_ON_ITS_WAY;
 use shared::store::unknown_outcomes::{self, UnknownOutcome};
 use shared::store::{Saved, attempts, dead_letters, payments, refunds};
 use uuid::Uuid;
 
-use super::jobs::Reason;
+use super::jobs::{Reason, tell_the_payment};
 use crate::Tag;
 use crate::auth::{Admin, Claims};
 use crate::body::JsonBody;
-use crate::envelope::request_id;
 use crate::idempotency::Write;
 use crate::paging::{default_limit, fetched, page};
 use crate::problem::Problem;
@@ -181,60 +181,48 @@ async fn settle(
     }
     // Nobody works on it from here on; as it is now.
     let unknown = unknown_outcomes::find(&*txn, id).await?.ok_or_else(gone)?;
-    let payment = if unknown.provider_id.is_some() {
-        believe(&*txn, &unknown, finding).await?
+    if unknown.provider_id.is_some() {
+        believe(&*txn, &unknown, finding).await?;
     } else {
-        give_up(&*txn, &unknown, finding).await?
-    };
-    dead_letters::audit(&*txn, &admin.id.0, "settle_unknown_outcome", &id.to_string(), reason).await?;
-    if let Some(payment) = payment {
-        let what = if unknown.kind == Kinds::Refund { format!("refund {id}: ") } else { String::new() };
-        let detail = format!("{what}settled as {} by {}: {reason}", finding.as_str(), admin.id);
-        let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail };
-        payments::add_step(&*txn, payment, &step).await?;
+        give_up(&*txn, &unknown, finding).await?;
     }
+    dead_letters::audit(&*txn, &admin.id.0, "settle_unknown_outcome", &id.to_string(), reason).await?;
+    let what = if unknown.kind == Kinds::Refund { format!("refund {id}: ") } else { String::new() };
+    tell_the_payment(&*txn, id, &format!("{what}settled as {} by {}: {reason}", finding.as_str(), admin.id)).await?;
     let body = UnknownOutcomeBody::from(unknown);
     txn.commit(StatusCode::ACCEPTED, None, &body).await?;
     Ok(SettleResponse::Accepted(Json(body)))
 }
 
-/// The provider has it and does not know itself: the person's word is all there is. Gives the payment that it is about.
-async fn believe(
-    conn: &impl ConnectionTrait,
-    unknown: &UnknownOutcome,
-    finding: Findings,
-) -> Result<Option<PaymentId>, Problem> {
+/// The provider has it and does not know itself: the person's word is all there is.
+async fn believe(conn: &impl ConnectionTrait, unknown: &UnknownOutcome, finding: Findings) -> Result<(), Problem> {
     let now = Utc::now().trunc_subsecs(6);
     let what = unknown.kind.as_str();
     let impossible = |reason| Problem::not_possible(what, reason);
     let gone = || Problem::not_found("unknown_outcome");
-    let (saved, payment) = match unknown.kind {
+    let saved = match unknown.kind {
         Kinds::Payment => {
             let before = payments::lock_any(conn, PaymentId(unknown.id)).await?.ok_or_else(gone)?;
             let after = before.settle(finding, now).map_err(impossible)?;
-            (payments::save(conn, &before, &after).await?, before.id)
+            payments::save(conn, &before, &after).await?
         }
         Kinds::Refund => {
             let before = refunds::lock_any(conn, RefundId(unknown.id)).await?.ok_or_else(gone)?;
             let after = before.settle(finding, now).map_err(impossible)?;
-            (refunds::save(conn, &before, &after).await?, before.payment_id)
+            refunds::save(conn, &before, &after).await?
         }
         // Stripe always knows what it has.
         Kinds::Subscription => return Err(Problem::invalid_status(what, &unknown.status)),
     };
     match saved {
-        Saved::Saved => Ok(Some(payment)),
+        Saved::Saved => Ok(()),
         // Locked: nobody can have written meanwhile.
         Saved::Stale => Err(Problem::invalid_status(what, "changing at this moment; try again")),
     }
 }
 
 /// Nothing is known to be at the provider: the job looks once more, and if there is nothing, nothing came of it.
-async fn give_up(
-    conn: &impl ConnectionTrait,
-    unknown: &UnknownOutcome,
-    finding: Findings,
-) -> Result<Option<PaymentId>, Problem> {
+async fn give_up(conn: &impl ConnectionTrait, unknown: &UnknownOutcome, finding: Findings) -> Result<(), Problem> {
     if finding == Findings::Made {
         let detail = "the provider is not known to have it: run its job again, which finds what is there";
         return Err(Problem::invalid_field("/finding", detail));
@@ -251,12 +239,7 @@ async fn give_up(
     if !dead_letters::retry(conn, job).await? {
         return Err(Problem::invalid_status("job", unknown.job_state.as_deref().unwrap_or_default()));
     }
-    attempts::give_up(conn, attempt).await?;
-    Ok(match unknown.kind {
-        Kinds::Payment => Some(PaymentId(unknown.id)),
-        Kinds::Refund => refunds::find_for_job(conn, RefundId(unknown.id)).await?.map(|refund| refund.payment_id),
-        Kinds::Subscription => None,
-    })
+    Ok(attempts::give_up(conn, attempt).await?)
 }
 
 /// When Stripe has forgotten the key, and no try can be on its way any more.
