@@ -19,6 +19,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     webhooks: IntCounterVec,
     webhook_version_mismatches: IntCounterVec,
+    stored_together: HistogramVec,
     rate_limiter: IntCounterVec,
     waiting: IntGauge,
     redis_up: IntGauge,
@@ -49,6 +50,12 @@ impl Metrics {
                 "Webhooks that were written in another API version than ours.",
                 &["provider"],
             ),
+            stored_together: registry.histograms(
+                "stored_together",
+                "How many payments, or events, shared one statement and its commit.",
+                &["what"],
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0],
+            ),
             rate_limiter: registry.counters(
                 "rate_limiter_verdicts_total",
                 "Requests that were allowed, refused as too many, or let through because Redis was away.",
@@ -60,6 +67,9 @@ impl Metrics {
             remembered: Remembered::new(&registry),
             registry,
         };
+        for what in ["payments", "events"] {
+            let _ = this.stored_together.with_label_values(&[what]);
+        }
         for verdict in ["allowed", "refused", "unavailable"] {
             let _ = this.rate_limiter.with_label_values(&[verdict]);
         }
@@ -96,6 +106,12 @@ impl Metrics {
     /// The endpoint at the provider has another version than our calls.
     pub fn webhook_version_mismatch(&self, provider: ProviderName) {
         self.webhook_version_mismatches.with_label_values(&[provider.as_str()]).inc();
+    }
+
+    /// `what`: payments or events.
+    pub(crate) fn stored_together(&self, what: &str, number: usize) {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.stored_together.with_label_values(&[what]).observe(f64::from(number));
     }
 
     /// `verdict`: allowed, refused or unavailable.

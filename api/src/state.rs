@@ -11,9 +11,8 @@ use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
 use shared::queue::{Names, subscription};
 use shared::store;
-use shared::store::jobs::Enqueued;
 use shared::store::new_payments::{self, NewPayment};
-use shared::store::provider_events::{self, NewEvent};
+use shared::store::provider_events::{self, NewEvent, Received};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::auth::Verifier;
@@ -81,10 +80,11 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
     .await
     .context("DATABASE_URL")?;
     let (ringer, ringing) = Ringer::start(db.clone(), Doorbell::new(&redis_url, names.clone()));
+    let metrics = Arc::new(Metrics::new());
     let mut background = JoinSet::new();
     let state = Arc::new(State {
-        inbox: inbox(&mut background, &db, &ringer),
-        new_payments: new_payments(&mut background, &db, &ringer),
+        inbox: inbox(&mut background, &db, &ringer, &metrics),
+        new_payments: new_payments(&mut background, &db, &ringer, &metrics),
         customer_ids: CustomerIds::default(),
         db,
         redis_url: redis_url.clone(),
@@ -96,7 +96,7 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
         rate_limiter: RateLimiter::new(config.rate_limits.clone(), &redis_url, &config.common.queue_prefix),
         trusted_proxies: config.trusted_proxies.clone(),
         cors_origins: config.cors_origins.clone(),
-        metrics: Arc::new(Metrics::new()),
+        metrics,
         stripe_webhook_secrets: config.stripe_webhook_secrets.clone(),
         swish_callback_secrets: config.swish_callback_secrets.clone(),
         swish_callback_addresses: config.swish_callback_addresses.clone(),
@@ -117,26 +117,41 @@ pub async fn start(config: &Config) -> anyhow::Result<Started> {
 }
 
 /// What stores events that come at the same time, and rings.
-fn inbox(background: &mut JoinSet<()>, db: &DatabaseConnection, ringer: &Ringer) -> Grouped<NewEvent, bool> {
-    let (db, ringer) = (db.clone(), ringer.clone());
+fn inbox(
+    background: &mut JoinSet<()>,
+    db: &DatabaseConnection,
+    ringer: &Ringer,
+    metrics: &Arc<Metrics>,
+) -> Grouped<NewEvent, bool> {
+    let given = (db.clone(), ringer.clone(), metrics.clone());
     Grouped::start(background, move |events: Arc<[NewEvent]>| {
-        let (db, ringer) = (db.clone(), ringer.clone());
-        async move { Ok(rung(&ringer, provider_events::receive(&db, &events, |lane| ringer.has_room(lane)).await?)) }
+        let (db, ringer, metrics) = given.clone();
+        async move {
+            metrics.stored_together("events", events.len());
+            let received = provider_events::receive(&db, &events, |lane| ringer.has_room(lane)).await?;
+            let jobs = received.iter().filter_map(|one| if let Received::New(job) = one { Some(*job) } else { None });
+            jobs.for_each(|job| ringer.ring(job));
+            Ok(received.iter().map(|one| *one != Received::Duplicate).collect())
+        }
     })
 }
 
 /// What stores payments that come at the same time, and rings.
-fn new_payments(background: &mut JoinSet<()>, db: &DatabaseConnection, ringer: &Ringer) -> Grouped<NewPayment, bool> {
-    let (db, ringer) = (db.clone(), ringer.clone());
+fn new_payments(
+    background: &mut JoinSet<()>,
+    db: &DatabaseConnection,
+    ringer: &Ringer,
+    metrics: &Arc<Metrics>,
+) -> Grouped<NewPayment, bool> {
+    let given = (db.clone(), ringer.clone(), metrics.clone());
     Grouped::start(background, move |new: Arc<[NewPayment]>| {
-        let (db, ringer) = (db.clone(), ringer.clone());
-        async move { Ok(rung(&ringer, new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await?)) }
+        let (db, ringer, metrics) = given.clone();
+        async move {
+            metrics.stored_together("payments", new.len());
+            let jobs = new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await?;
+            Ok(jobs.into_iter().map(|job| job.map(|job| ringer.ring(job)).is_some()).collect())
+        }
     })
-}
-
-/// Of each whether it has a job, which is rung.
-fn rung(ringer: &Ringer, jobs: Vec<Option<Enqueued>>) -> Vec<bool> {
-    jobs.into_iter().map(|job| job.map(|job| ringer.ring(job)).is_some()).collect()
 }
 
 impl State {

@@ -28,6 +28,7 @@ mod m20261125_000023_metrics;
 mod m20261125_000024_traces_of_payments;
 mod m20261128_000025_settled_attempts;
 mod m20261128_000026_bodies_by_lz4;
+mod m20261129_000027_lock_provider_objects;
 
 pub struct Migrator;
 
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000024_traces_of_payments::Migration),
             Box::new(m20261128_000025_settled_attempts::Migration),
             Box::new(m20261128_000026_bodies_by_lz4::Migration),
+            Box::new(m20261129_000027_lock_provider_objects::Migration),
         ]
     }
 }

@@ -13,6 +13,7 @@ use shared::domain::operation::OperationOutcome;
 use shared::providers::ProviderError;
 use shared::providers::stripe::{Answer, KEY_LIFETIME};
 use shared::store::attempts::{Attempt, AttemptOutcome};
+use shared::store::closing::Closing;
 use shared::store::jobs::Ending;
 
 use crate::creation::{retry, still_unknown, too_late, unreadable};
@@ -44,6 +45,16 @@ impl<S> Changed<S> {
             ProviderError::Unknown { .. } | ProviderError::Rejected { .. } => AttemptOutcome::Unknown,
         };
         Self { seen, operation: OperationOutcome::Open, attempt, request_id: None, error: Some(error) }
+    }
+
+    /// What closes with the job: its attempt.
+    pub fn closing(&self, attempt: &Attempt) -> Closing {
+        Closing::Attempt {
+            id: attempt.id,
+            outcome: self.attempt,
+            provider_request_id: self.request_id.clone(),
+            error: self.error.as_ref().map(ProviderError::chain),
+        }
     }
 
     pub fn ending(&self, lease: &Lease) -> Ending {

@@ -16,6 +16,7 @@ use shared::providers::stripe::{Answer, KEY_LIFETIME};
 use shared::providers::swish::STILL_ON_ITS_WAY;
 use shared::providers::{CallError, ProviderError};
 use shared::store::attempts::{self, Attempt, AttemptOutcome};
+use shared::store::closing::Closing;
 use shared::store::jobs::{self, Ending};
 use shared::store::{customers, provider_events};
 use uuid::Uuid;
@@ -97,24 +98,17 @@ impl<C: Creation> Job for C {
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Self::Prepared>, JobError> {
         let Some(subject) = C::load(txn, lease.subject_id).await? else {
-            return Ok(Preparation::Done(Vec::new()));
+            return Ok(Preparation::Done(Vec::new(), None));
         };
-        let stripe_customer_id = match C::customer(&subject) {
-            None => None,
-            Some(id) => {
-                let customer = customers::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
-                match customer.stripe_customer_id {
-                    Some(id) => Some(id),
-                    // Also where an attempt is open: it keeps the customer that it was opened for.
-                    None => match attempts::find_open(txn, lease.job_id, C::NAME).await? {
-                        Some(attempt) => attempt.stripe_customer_id,
-                        None => return Ok(Preparation::Ready(Prepared::NeedsCustomer(subject, customer))),
-                    },
-                }
-            }
+        let Some(id) = C::customer(&subject) else {
+            let attempt = attempts::open(txn, lease.job_id, C::NAME).await?;
+            return Ok(Preparation::Ready(Prepared::Ready(subject, attempt)));
         };
-        let attempt = attempts::open(txn, lease.job_id, C::NAME, stripe_customer_id.as_deref()).await?;
-        Ok(Preparation::Ready(Prepared::Ready(subject, attempt)))
+        if let Some(attempt) = attempts::open_for(txn, lease.job_id, C::NAME, id).await? {
+            return Ok(Preparation::Ready(Prepared::Ready(subject, attempt)));
+        }
+        let customer = customers::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
+        Ok(Preparation::Ready(Prepared::NeedsCustomer(subject, customer)))
     }
 
     async fn call(context: &Context, prepared: &Self::Prepared) -> Self::Outcome {
@@ -164,12 +158,12 @@ async fn record_customer<C: Creation>(
             customers::set_stripe_customer(txn, customer.id, customer.stripe_generation, &answer.value).await?;
             tell_what_changed(txn, customer).await?;
             let ending = Ending::Snooze { delay: Duration::ZERO, error: None };
-            return Ok(Recorded { ending, changed: Vec::new() });
+            return Ok(Recorded::new(ending, Vec::new()));
         }
         Err(ProviderError::Rejected { failure, .. }) => {
             let detail = format!("Stripe refused the customer: {}", failure.code);
             let changed = C::apply(txn, subject, Some(Evidence::Refused(failure)), detail).await?;
-            return Ok(Recorded { ending: Ending::Done, changed });
+            return Ok(Recorded::new(Ending::Done, changed));
         }
         Err(error) => error,
     };
@@ -179,7 +173,7 @@ async fn record_customer<C: Creation>(
     }
     let detail = format!("try {}: no Stripe customer yet; {}", lease.attempts, next_words(lease));
     let changed = C::apply(txn, subject, None, detail).await?;
-    Ok(Recorded { ending: retry(lease, &error), changed })
+    Ok(Recorded::new(retry(lease, &error), changed))
 }
 
 async fn record_object<C: Creation>(
@@ -194,12 +188,11 @@ async fn record_object<C: Creation>(
     {
         // A certain refusal: nothing was made under this key. The next customer gets an attempt of its own.
         customers::forget_stripe_customer(txn, customer, pinned).await?;
-        attempts::close(txn, attempt.id, AttemptOutcome::Rejected, None, Some("the customer is gone at Stripe"))
-            .await?;
+        let closes = rejected(attempt, "the customer is gone at Stripe".to_owned());
         let detail = "the customer was deleted at Stripe; making another".to_owned();
         let changed = C::apply(txn, subject, None, detail).await?;
         let error = format!("{pinned} is gone at Stripe");
-        return Ok(Recorded { ending: Ending::Retry { delay: Duration::ZERO, error }, changed });
+        return Ok(Recorded::new(Ending::Retry { delay: Duration::ZERO, error }, changed).closing(closes));
     }
     let provider = C::provider(subject).title();
     if let Ok(Answer { value, .. }) = &result
@@ -208,12 +201,12 @@ async fn record_object<C: Creation>(
         && !attempt.given_up
     {
         let error = "nothing can come of what was made under this key".to_owned();
-        attempts::close(txn, attempt.id, AttemptOutcome::Rejected, None, Some(&error)).await?;
+        let closes = rejected(attempt, error.clone());
         let detail = format!("{provider}: the answer was lost, and with it what the payer needs; making another");
         let changed = C::apply(txn, subject, None, detail).await?;
-        return Ok(Recorded { ending: Ending::Retry { delay: Duration::ZERO, error }, changed });
+        return Ok(Recorded::new(Ending::Retry { delay: Duration::ZERO, error }, changed).closing(closes));
     }
-    let (evidence, attempt_outcome, ending, detail, request_id, error) = match result {
+    let (evidence, outcome, ending, detail, provider_request_id, error) = match result {
         Ok(Answer { value, request_id }) => {
             let detail = format!("{provider} {}", C::describe(&value));
             (Some(Evidence::Created(value)), AttemptOutcome::Done, Ending::Done, detail, request_id, None)
@@ -240,11 +233,16 @@ async fn record_object<C: Creation>(
         }
     };
     let changed = C::apply(txn, subject, evidence, detail).await?;
-    if (C::provider(subject), attempt_outcome) == (ProviderName::Swish, AttemptOutcome::Rejected) && attempt.tries > 1 {
+    if (C::provider(subject), outcome) == (ProviderName::Swish, AttemptOutcome::Rejected) && attempt.tries > 1 {
         jobs::enqueue_later(txn, JobKind::PollSwish, ProviderName::Swish, lease.subject_id, LAST_LOOK).await?;
     }
-    attempts::close(txn, attempt.id, attempt_outcome, request_id.as_deref(), error.as_deref()).await?;
-    Ok(Recorded { ending, changed })
+    Ok(Recorded::new(ending, changed).closing(Closing::Attempt { id: attempt.id, outcome, provider_request_id, error }))
+}
+
+/// Nothing came of it for certain: the next try gets another key.
+fn rejected(attempt: &Attempt, error: String) -> Closing {
+    let (id, outcome) = (attempt.id, AttemptOutcome::Rejected);
+    Closing::Attempt { id, outcome, provider_request_id: None, error: Some(error) }
 }
 
 fn is_customer_gone(error: &ProviderError) -> bool {
@@ -362,8 +360,9 @@ pub(crate) async fn known_from_now_on(
 ) -> Result<(), DbErr> {
     if let (None, Some(object)) = (before, object) {
         // Whoever puts an event aside holds this lock: it is either seen here, or sees what we wrote.
-        provider_events::lock_object(txn, object).await?;
-        provider_events::reopen(txn, object).await?;
+        if provider_events::lock_object(txn, object).await? {
+            provider_events::reopen(txn, object).await?;
+        }
     }
     Ok(())
 }

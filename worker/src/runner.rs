@@ -19,6 +19,7 @@ use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use shared::domain::evidence::IllegalTransition;
 use shared::domain::ids::JobId;
 use shared::domain::job::{JobKind, Lease, backoff};
+use shared::store::closing::Closing;
 use shared::store::is_refusal;
 use shared::store::jobs::{self, Ended, Ending};
 use shared::tally;
@@ -56,9 +57,9 @@ pub trait Job {
 #[derive(Debug)]
 pub enum Preparation<T> {
     Ready(T),
-    /// Nothing is left to do; what was to be written is written. The ids of what changed, whose waiters are woken after the
-    /// commit.
-    Done(Vec<Uuid>),
+    /// Nothing is left to do; what was to be written is written, but for what closes with the job. The ids of what changed,
+    /// whose waiters are woken after the commit.
+    Done(Vec<Uuid>, Option<Closing>),
     /// Something else must happen first: come back after this time.
     NotYet(Duration),
 }
@@ -69,6 +70,20 @@ pub struct Recorded {
     pub ending: Ending,
     /// The ids of what changed, whose waiters are woken after the commit.
     pub changed: Vec<Uuid>,
+    /// Written with the end of the job.
+    pub closes: Option<Closing>,
+}
+
+impl Recorded {
+    #[must_use]
+    pub fn new(ending: Ending, changed: Vec<Uuid>) -> Self {
+        Self { ending, changed, closes: None }
+    }
+
+    #[must_use]
+    pub fn closing(self, closes: Closing) -> Self {
+        Self { closes: Some(closes), ..self }
+    }
 }
 
 /// A statement or a commit that takes longer comes from a dead connection. Longer than Postgres' own limit of a statement.
@@ -219,7 +234,7 @@ pub async fn prepare<J: Job>(
             Ok(Some(prepared))
         }
         Preparation::NotYet(delay) => snooze(txn, lease, delay).await.map(|()| None),
-        Preparation::Done(changed) => match jobs::end(&txn, lease, &Ending::Done).await? {
+        Preparation::Done(changed, closes) => match jobs::end(&txn, lease, &Ending::Done, closes.as_ref()).await? {
             Ended::As(_) => {
                 txn.commit().await?;
                 for changed in changed {
@@ -244,7 +259,7 @@ pub async fn record<J: Job>(
 ) -> Result<bool, JobError> {
     let txn = context.db.begin().await?;
     let recorded = J::record(&txn, lease, prepared, outcome).await?;
-    let Ended::As(state) = jobs::end(&txn, lease, &recorded.ending).await? else {
+    let Ended::As(state) = jobs::end(&txn, lease, &recorded.ending, recorded.closes.as_ref()).await? else {
         return Err(JobError::LeaseLost);
     };
     txn.commit().await?;
@@ -264,7 +279,7 @@ pub async fn record<J: Job>(
 }
 
 async fn snooze(txn: DatabaseTransaction, lease: &Lease, delay: Duration) -> Result<(), JobError> {
-    match jobs::end(&txn, lease, &Ending::Snooze { delay, error: None }).await? {
+    match jobs::end(&txn, lease, &Ending::Snooze { delay, error: None }, None).await? {
         Ended::As(_) => Ok(txn.commit().await?),
         Ended::LeaseLost => Err(JobError::LeaseLost),
     }
@@ -310,9 +325,9 @@ async fn fail(context: &Context, lease: &Lease, error: &JobError) {
     };
     // A failed preparation took its lease back with it: take it again, to end it properly.
     let written = async {
-        if jobs::end(&context.db, lease, &ending).await? == Ended::LeaseLost
+        if jobs::end(&context.db, lease, &ending, None).await? == Ended::LeaseLost
             && let Some(again) = jobs::lease(&context.db, lease.job_id, &context.worker).await?
-            && jobs::end(&context.db, &again, &ending).await? == Ended::LeaseLost
+            && jobs::end(&context.db, &again, &ending, None).await? == Ended::LeaseLost
         {
             tracing::debug!("the lease was lost");
         }

@@ -15,16 +15,15 @@ use shared::domain::job::JobKind;
 use shared::domain::operation::Operation;
 use shared::domain::payment::ProviderName;
 use shared::domain::text_rules::check_text;
-use shared::domain::timeline::{Actor, Step};
 use shared::store::{Saved, disputes, jobs, payments};
 use uuid::Uuid;
 
+use super::jobs::step;
 use crate::Tag;
 use crate::accepted::Changed;
 use crate::auth::{Admin, Claims};
 use crate::body::{JsonBody, escape};
 use crate::disputes::dto::{DisputeBody, DisputeList, DisputeStatus};
-use crate::envelope::request_id;
 use crate::idempotency::Write;
 use crate::paging::{default_limit, fetched};
 use crate::prefer;
@@ -189,8 +188,7 @@ async fn change(
         return Err(Problem::invalid_status("dispute", "changing at this moment; try again"));
     }
     let detail = format!("dispute {id}: {what} by {}", admin.id);
-    let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail };
-    payments::add_step(&*txn, before.payment_id, &step).await?;
+    payments::add_step(&*txn, before.payment_id, &step(detail)).await?;
     let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangeDispute, ProviderName::Stripe, id).await?;
     let waiter = state.waiting.register(id, prefer::wait(prefer));
     let accepted = DisputeBody::from(after);

@@ -311,7 +311,7 @@ async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String)
         return Err(Problem::invalid_status("job", &job.state));
     }
     dead_letters::audit(&*txn, &admin.id.0, action, &id.to_string(), &reason).await?;
-    tell_the_payment(&*txn, job.subject_id, &format!("{action} {} by {}: {reason}", job.kind, admin.id)).await?;
+    tell_the_payment(&*txn, job.subject_id, format!("{action} {} by {}: {reason}", job.kind, admin.id)).await?;
     let now = dead_letters::find(&*txn, id).await?.ok_or_else(|| Problem::not_found("job"))?;
     let body = JobBody::from(now);
     txn.commit(StatusCode::OK, None, &body).await?;
@@ -319,10 +319,18 @@ async fn act(state: &State, admin: &Claims, id: JobId, act: Act, reason: String)
 }
 
 /// Where what was done is about a payment, or a refund of one, the timeline says it.
-pub(super) async fn tell_the_payment(conn: &impl ConnectionTrait, subject: Uuid, detail: &str) -> Result<(), Problem> {
+pub(super) async fn tell_the_payment(
+    conn: &impl ConnectionTrait,
+    subject: Uuid,
+    detail: String,
+) -> Result<(), Problem> {
     let refund = refunds::find_for_job(conn, RefundId(subject)).await?;
     // Of what is neither there is no such payment, and no step.
     let payment = refund.map_or(PaymentId(subject), |refund| refund.payment_id);
-    let step = Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail: detail.to_owned() };
-    Ok(payments::add_step(conn, payment, &step).await?)
+    Ok(payments::add_step(conn, payment, &step(detail)).await?)
+}
+
+/// What an administrator did.
+pub(super) fn step(detail: String) -> Step {
+    Step { actor: Actor::Admin, cause: request_id().unwrap_or_default(), detail }
 }

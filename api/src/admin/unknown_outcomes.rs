@@ -21,7 +21,7 @@ use shared::store::unknown_outcomes::{self, UnknownOutcome};
 use shared::store::{Saved, attempts, dead_letters, payments, refunds};
 use uuid::Uuid;
 
-use super::jobs::{Reason, tell_the_payment};
+use super::jobs::{Reason, step, tell_the_payment};
 use crate::Tag;
 use crate::auth::{Admin, Claims};
 use crate::body::JsonBody;
@@ -181,21 +181,27 @@ async fn settle(
     }
     // Nobody works on it from here on; as it is now.
     let unknown = unknown_outcomes::find(&*txn, id).await?.ok_or_else(gone)?;
+    let what = if unknown.kind == Kinds::Refund { format!("refund {id}: ") } else { String::new() };
+    let detail = format!("{what}settled as {} by {}: {reason}", finding.as_str(), admin.id);
     if unknown.provider_id.is_some() {
-        believe(&*txn, &unknown, finding).await?;
+        believe(&*txn, &unknown, finding, detail).await?;
     } else {
         give_up(&*txn, &unknown, finding).await?;
+        tell_the_payment(&*txn, id, detail).await?;
     }
     dead_letters::audit(&*txn, &admin.id.0, "settle_unknown_outcome", &id.to_string(), reason).await?;
-    let what = if unknown.kind == Kinds::Refund { format!("refund {id}: ") } else { String::new() };
-    tell_the_payment(&*txn, id, &format!("{what}settled as {} by {}: {reason}", finding.as_str(), admin.id)).await?;
     let body = UnknownOutcomeBody::from(unknown);
     txn.commit(StatusCode::ACCEPTED, None, &body).await?;
     Ok(SettleResponse::Accepted(Json(body)))
 }
 
 /// The provider has it and does not know itself: the person's word is all there is.
-async fn believe(conn: &impl ConnectionTrait, unknown: &UnknownOutcome, finding: Findings) -> Result<(), Problem> {
+async fn believe(
+    conn: &impl ConnectionTrait,
+    unknown: &UnknownOutcome,
+    finding: Findings,
+    detail: String,
+) -> Result<(), Problem> {
     let now = Utc::now().trunc_subsecs(6);
     let what = unknown.kind.as_str();
     let impossible = |reason| Problem::not_possible(what, reason);
@@ -204,12 +210,14 @@ async fn believe(conn: &impl ConnectionTrait, unknown: &UnknownOutcome, finding:
         Kinds::Payment => {
             let before = payments::lock_any(conn, PaymentId(unknown.id)).await?.ok_or_else(gone)?;
             let after = before.settle(finding, now).map_err(impossible)?;
-            payments::save(conn, &before, &after).await?
+            payments::save(conn, &before, &after, &step(detail)).await?
         }
         Kinds::Refund => {
             let before = refunds::lock_any(conn, RefundId(unknown.id)).await?.ok_or_else(gone)?;
             let after = before.settle(finding, now).map_err(impossible)?;
-            refunds::save(conn, &before, &after).await?
+            let saved = refunds::save(conn, &before, &after).await?;
+            payments::add_step(conn, before.payment_id, &step(detail)).await?;
+            saved
         }
         // Stripe always knows what it has.
         Kinds::Subscription => return Err(Problem::invalid_status(what, &unknown.status)),

@@ -34,13 +34,12 @@ pub(super) async fn change_payment(
     let after =
         request(&before, Utc::now().trunc_subsecs(6)).map_err(|reason| Problem::not_possible("payment", reason))?;
     let operation = after.last_operation.as_ref().map_or_else(JobId::generate, |operation| operation.id);
-    // Locked: nobody can have written meanwhile.
-    if payments::save(&*txn, &before, &after).await? == Saved::Stale {
-        return Err(Problem::invalid_status("payment", "changing at this moment; try again"));
-    }
     let cause = request_id().unwrap_or_default();
     let step = Step { actor: Actor::Api, cause, detail: detail(&after) };
-    payments::add_step(&*txn, after.id, &step).await?;
+    // Locked: nobody can have written meanwhile.
+    if payments::save(&*txn, &before, &after, &step).await? == Saved::Stale {
+        return Err(Problem::invalid_status("payment", "changing at this moment; try again"));
+    }
     let job = jobs::enqueue_as(&*txn, operation, JobKind::ChangePayment, after.provider, after.id.0).await?;
     let waiter = state.waiting.register(after.id.0, wait);
     let accepted = PaymentBody::from(after);

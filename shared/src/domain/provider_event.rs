@@ -29,6 +29,8 @@ pub struct EventLabel {
     pub provider_event_id: String,
     pub event_type: Option<String>,
     pub api_version: Option<String>,
+    /// Of a type that we use. What is not is kept, and no job looks at it.
+    pub used: bool,
 }
 
 names! {

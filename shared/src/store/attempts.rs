@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use sea_orm::{ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
 use super::jobs::LEASE_TTL;
 use super::sql;
-use crate::domain::ids::{AttemptId, JobId};
+use crate::domain::ids::{AttemptId, CustomerId, JobId};
 use crate::entities::attempt;
 
 #[derive(Debug, Clone)]
@@ -60,48 +60,49 @@ impl From<attempt::Model> for Attempt {
     }
 }
 
-/// Opens the attempt of a job for an operation, or opens it again with the same id and the same Stripe customer.
-/// Only after a rejection, when nothing was done for certain, is there a new one.
+/// Opens the attempt of a job for an operation, or opens it again with the same id. Only after a rejection, when nothing was
+/// done for certain, is there a new one.
 ///
 /// # Errors
 /// The database's own.
-pub async fn open(
-    conn: &impl ConnectionTrait,
-    job_id: JobId,
-    operation: &str,
-    stripe_customer_id: Option<&str>,
-) -> Result<Attempt, DbErr> {
+pub async fn open(conn: &impl ConnectionTrait, job_id: JobId, operation: &str) -> Result<Attempt, DbErr> {
     let statement = sql(
         "-- attempts::open
-         INSERT INTO attempts (id, job_id, operation, stripe_customer_id) VALUES ($1, $2, $3, $4)
+         INSERT INTO attempts (id, job_id, operation) VALUES ($1, $2, $3)
          ON CONFLICT (job_id, operation) WHERE outcome <> 'rejected' DO UPDATE
-         SET tries = attempts.tries + 1, outcome = 'open', updated_at = now(),
-             -- An attempt from before customers were pinned has none.
-             stripe_customer_id = coalesce(attempts.stripe_customer_id, excluded.stripe_customer_id)
+         SET tries = attempts.tries + 1, outcome = 'open', updated_at = now()
          RETURNING *",
-        [
-            AttemptId::generate().0.into(),
-            job_id.0.into(),
-            operation.into(),
-            stripe_customer_id.map(str::to_owned).into(),
-        ],
+        [AttemptId::generate().0.into(), job_id.0.into(), operation.into()],
     );
     let row = attempt::Entity::find().from_raw_sql(statement).one(conn).await?;
     row.map(Into::into).ok_or_else(|| DbErr::RecordNotFound("the attempt just opened".to_owned()))
 }
 
-/// The attempt that a job has open for an operation, if it has one.
+/// The same for something that is made for a user's Stripe customer: the first try's, also where the user has another one
+/// now, or none. `None`: there is neither such a try nor such a customer.
 ///
 /// # Errors
 /// The database's own.
-pub async fn find_open(conn: &impl ConnectionTrait, job_id: JobId, operation: &str) -> Result<Option<Attempt>, DbErr> {
-    let row = attempt::Entity::find()
-        .filter(attempt::Column::JobId.eq(job_id.0))
-        .filter(attempt::Column::Operation.eq(operation))
-        .filter(attempt::Column::Outcome.ne("rejected"))
-        .one(conn)
-        .await?;
-    Ok(row.map(Into::into))
+pub async fn open_for(
+    conn: &impl ConnectionTrait,
+    job_id: JobId,
+    operation: &str,
+    customer: CustomerId,
+) -> Result<Option<Attempt>, DbErr> {
+    let statement = sql(
+        "-- attempts::open_for
+         INSERT INTO attempts (id, job_id, operation, stripe_customer_id)
+         SELECT $1, $2, $3, customers.stripe_customer_id FROM customers
+         WHERE customers.id = $4 AND (customers.stripe_customer_id IS NOT NULL OR EXISTS (
+             SELECT FROM attempts WHERE job_id = $2 AND operation = $3 AND outcome <> 'rejected'))
+         ON CONFLICT (job_id, operation) WHERE outcome <> 'rejected' DO UPDATE
+         SET tries = attempts.tries + 1, outcome = 'open', updated_at = now(),
+             -- An attempt from before customers were pinned has none.
+             stripe_customer_id = coalesce(attempts.stripe_customer_id, excluded.stripe_customer_id)
+         RETURNING *",
+        [AttemptId::generate().0.into(), job_id.0.into(), operation.into(), customer.0.into()],
+    );
+    Ok(attempt::Entity::find().from_raw_sql(statement).one(conn).await?.map(Into::into))
 }
 
 /// What an attempt to create something is about: the subject of its job.
@@ -192,7 +193,7 @@ pub enum AttemptOutcome {
 }
 
 impl AttemptOutcome {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
             Self::NotSent => "not_sent",
@@ -200,31 +201,4 @@ impl AttemptOutcome {
             Self::Rejected => "rejected",
         }
     }
-}
-
-/// Notes how a try ended.
-///
-/// # Errors
-/// The database's own.
-pub async fn close(
-    conn: &impl ConnectionTrait,
-    id: AttemptId,
-    outcome: AttemptOutcome,
-    provider_request_id: Option<&str>,
-    error: Option<&str>,
-) -> Result<(), DbErr> {
-    conn.execute_raw(sql(
-        "-- attempts::close
-         UPDATE attempts SET outcome = $2, provider_request_id = coalesce($3, provider_request_id), last_error = $4,
-                updated_at = now()
-         WHERE id = $1",
-        [
-            id.0.into(),
-            outcome.as_str().into(),
-            provider_request_id.map(str::to_owned).into(),
-            error.map(str::to_owned).into(),
-        ],
-    ))
-    .await
-    .map(drop)
 }

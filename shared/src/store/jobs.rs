@@ -8,6 +8,7 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait};
 use uuid::Uuid;
 
+use super::closing::Closing;
 use super::{seconds, sql};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobKind, Lane, Lease, MAX_ATTEMPTS};
@@ -179,11 +180,17 @@ pub enum Ended {
     LeaseLost,
 }
 
-/// Ends the lease, and checks that it was still held: on [`Ended::LeaseLost`] roll back what the job wrote.
+/// Ends the lease, and checks that it was still held: on [`Ended::LeaseLost`] roll back what the job wrote. What closes with
+/// the job is written in the same statement.
 ///
 /// # Errors
 /// The database's own.
-pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) -> Result<Ended, DbErr> {
+pub async fn end(
+    conn: &impl ConnectionTrait,
+    lease: &Lease,
+    ending: &Ending,
+    closes: Option<&Closing>,
+) -> Result<Ended, DbErr> {
     let (state, delay, error, snoozed) = match ending {
         Ending::Done => ("done", Duration::ZERO, None, 0),
         Ending::Dead { error } => ("dead", Duration::ZERO, Some(error), 0),
@@ -192,29 +199,30 @@ pub async fn end(conn: &impl ConnectionTrait, lease: &Lease, ending: &Ending) ->
         // `attempts` is the fencing token and may not go back, so the limit goes up.
         Ending::Snooze { delay, error } => ("queued", *delay, error.as_ref(), 1),
     };
-    let ended = conn
-        .query_one_raw(sql(
-            "-- jobs::end
-             WITH ended AS (
+    let closed = closes.map_or("", Closing::statement);
+    let text = format!(
+        "-- jobs::end
+         WITH ended AS (
              UPDATE jobs SET state = $3, run_at = CASE WHEN $3 = 'queued' THEN now() + make_interval(secs => $4) ELSE run_at END,
                     last_error = $5, max_attempts = max_attempts + $6,
                     finished_at = CASE WHEN $3 = 'queued' THEN NULL ELSE now() END,
                     leased_until = NULL, leased_by = NULL, rung_until = NULL, silences = 0
              WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running' RETURNING id),
-             noted AS (INSERT INTO job_errors (job_id, attempt, error) SELECT id, $2, $5 FROM ended WHERE $5 IS NOT NULL)
-             SELECT id FROM ended",
-            [
-                lease.job_id.0.into(),
-                lease.attempts.into(),
-                state.into(),
-                seconds(delay),
-                error.cloned().into(),
-                snoozed.into(),
-                lease.worker.as_str().into(),
-            ],
-        ))
-        .await?;
-    if ended.is_none() {
+         {closed}
+         noted AS (INSERT INTO job_errors (job_id, attempt, error) SELECT id, $2, $5 FROM ended WHERE $5 IS NOT NULL)
+         SELECT id FROM ended"
+    );
+    let values = [
+        lease.job_id.0.into(),
+        lease.attempts.into(),
+        state.into(),
+        seconds(delay),
+        error.cloned().into(),
+        snoozed.into(),
+        lease.worker.as_str().into(),
+    ];
+    let values = values.into_iter().chain(closes.into_iter().flat_map(Closing::values));
+    if conn.query_one_raw(sql(&text, values)).await?.is_none() {
         return Ok(Ended::LeaseLost);
     }
     let outcome = match (state, ending) {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait as _, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend,
-    DbErr, EntityTrait, QueryFilter as _, RuntimeErr, Statement, Value,
+    DbErr, EntityTrait, QueryFilter as _, RuntimeErr, Statement, UpdateMany, Value,
 };
 use uuid::Uuid;
 
 pub mod attempts;
+pub mod closing;
 pub mod customers;
 pub mod dead_letters;
 pub mod disputes;
@@ -30,7 +31,7 @@ pub mod subscriptions;
 pub mod unknown_outcomes;
 
 /// The newest migration that this release needs.
-pub const SCHEMA: &str = "m20261128_000026_bodies_by_lz4";
+pub const SCHEMA: &str = "m20261129_000027_lock_provider_objects";
 
 /// A pool of connections that are made as they are needed: the process starts, and stays up, without Postgres.
 ///
@@ -111,10 +112,19 @@ fn of_postgres(error: &DbErr) -> Option<&dyn sea_orm::sqlx::error::DatabaseError
 /// version that was read; then it is of the next one.
 async fn swap<E>(
     conn: &impl ConnectionTrait,
-    mut row: E::ActiveModel,
+    row: E::ActiveModel,
     kept: &[E::Column],
-    (id, version): (Uuid, i32),
+    read: (Uuid, i32),
 ) -> Result<Saved, DbErr>
+where
+    E: EntityTrait,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    Ok(Saved::from_rows(swapping::<E>(row, kept, read)?.exec(conn).await?.rows_affected))
+}
+
+/// The statement of [`swap`].
+fn swapping<E>(mut row: E::ActiveModel, kept: &[E::Column], (id, version): (Uuid, i32)) -> Result<UpdateMany<E>, DbErr>
 where
     E: EntityTrait,
     E::ActiveModel: ActiveModelTrait<Entity = E>,
@@ -125,14 +135,11 @@ where
         row.not_set(unwritten);
     }
     row.set(version_column, version.saturating_add(1).into());
-    let updated = E::update_many()
+    Ok(E::update_many()
         .set(row)
         .col_expr(updated_at, Expr::cust("clock_timestamp()"))
         .filter(id_column.eq(id))
-        .filter(version_column.eq(version))
-        .exec(conn)
-        .await?;
-    Ok(Saved::from_rows(updated.rows_affected))
+        .filter(version_column.eq(version)))
 }
 
 /// A value as a JSON column holds it.

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{CommonTableExpression, Expr, OnConflict, Query, WithClause};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select,
-    Set,
+    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _, RuntimeErr, Select, Set,
 };
 use secrecy::ExposeSecret as _;
 
-use super::{Saved, all, json, json_or_null, sql, swap};
+use super::{Saved, all, json, json_or_null, sql, swapping};
 use crate::domain::ids::{PaymentId, UserId};
 use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
 use crate::domain::timeline::{Step, TimelineEntry};
 use crate::entities::{payment, payment_timeline};
 use crate::{tally, trace};
+
+/// What a statement has just saved.
+const SAVED: &str = "saved";
 
 /// Notes that a payment was accepted by [`super::new_payments`], whose statement is not the work of one request.
 pub fn note_accepted(new: &Payment) {
@@ -159,20 +162,51 @@ async fn filtered(
     all(query.order_by_desc(payment::Column::Id).limit(limit).all(conn).await?)
 }
 
-/// Compares and swaps: writes `after` if the row still is the version that `before` was read at.
+/// Compares and swaps: writes `after`, and the step that tells of it, if the row still is the version that `before` was
+/// read at.
 ///
 /// # Errors
 /// The database's own.
-pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment) -> Result<Saved, DbErr> {
+pub async fn save(conn: &impl ConnectionTrait, before: &Payment, after: &Payment, step: &Step) -> Result<Saved, DbErr> {
     use payment::Column;
+    use payment_timeline::Column as Told;
     // Triggers keep the sums.
     let kept =
         [Column::UserId, Column::SubscriptionId, Column::AmountRefunded, Column::AmountDisputed, Column::TraceParent];
-    let saved = swap::<payment::Entity>(conn, row(after)?, &kept, (before.id.0, before.version)).await?;
+    let mut payment = swapping::<payment::Entity>(row(after)?, &kept, (before.id.0, before.version))?.into_query();
+    let told = Query::select()
+        .columns([Column::Id, Column::Status])
+        .exprs([step.actor.as_str(), step.cause.as_str(), step.detail.as_str()].map(Expr::val))
+        .from(SAVED)
+        .to_owned();
+    let saved = CommonTableExpression::new()
+        .table_name(SAVED)
+        .query(payment.returning(Query::returning().columns([Column::Id, Column::Status])).to_owned())
+        .to_owned();
+    let step = Query::insert()
+        .into_table(payment_timeline::Entity)
+        .columns([Told::PaymentId, Told::Status, Told::Actor, Told::Cause, Told::Detail])
+        .select_from(told)
+        .map_err(|error| DbErr::Query(RuntimeErr::Internal(error.to_string())))?
+        .to_owned();
+    let done = conn.execute(&step.with(WithClause::new().cte(saved).to_owned())).await?;
+    let saved = Saved::from_rows(done.rows_affected());
     if saved == Saved::Saved {
         tally::payment(Some(before), after);
     }
     Ok(saved)
+}
+
+/// Adds a step that tells what was learnt, and writes `after`, as [`save`] does, where it differs from `before`.
+///
+/// # Errors
+/// The database's own.
+pub async fn tell(conn: &impl ConnectionTrait, before: &Payment, after: &Payment, step: &Step) -> Result<Saved, DbErr> {
+    if after.differs_from(before) {
+        return save(conn, before, after, step).await;
+    }
+    add_step(conn, before.id, step).await?;
+    Ok(Saved::Saved)
 }
 
 /// Adds a step to a payment's timeline, with the status that the payment has now: whoever is changing it at this moment

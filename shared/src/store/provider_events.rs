@@ -44,8 +44,19 @@ impl NewEvent {
     }
 }
 
-/// Stores events and their jobs in one statement, which is one commit. Gives the job of each, to be rung if its lane has room by
-/// `has_room`; `None`: it was already here, or is twice among them.
+/// What became of an event that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// Stored, with its job.
+    New(Enqueued),
+    /// Stored, and that is all: its type is not used.
+    Unused,
+    /// It was here already, or is twice among those that came.
+    Duplicate,
+}
+
+/// Stores events and their jobs in one statement, which is one commit. Gives what became of each; jobs are to be rung where
+/// the lane has room by `has_room`.
 ///
 /// # Errors
 /// The database's own; then nothing is stored and no provider must get its 200.
@@ -53,7 +64,7 @@ pub async fn receive(
     conn: &impl ConnectionTrait,
     events: &[NewEvent],
     has_room: impl Fn(Lane) -> bool,
-) -> Result<Vec<Option<Enqueued>>, DbErr> {
+) -> Result<Vec<Received>, DbErr> {
     let kind = |event: &NewEvent| JobKind::for_event_of(event.provider);
     let lane = |event: &NewEvent| kind(event).lane(event.provider);
     let rung: Vec<bool> = events.iter().map(|event| has_room(lane(event))).collect();
@@ -65,19 +76,25 @@ pub async fn receive(
                  -- In subqueries, so that Postgres does not plan anew for each number of events.
                  SELECT * FROM unnest((SELECT $1::uuid[]), (SELECT $2::text[]), (SELECT $3::text[]), (SELECT $4::text[]),
                                       (SELECT $5::text[]), (SELECT $6::bytea[]), (SELECT $7::bool[]), (SELECT $8::uuid[]),
-                                      (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::text[]), (SELECT $14::bool[]))
+                                      (SELECT $9::text[]), (SELECT $10::text[]), (SELECT $11::text[]), (SELECT $14::bool[]),
+                                      (SELECT $15::bool[]))
                      AS new (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep,
-                             job_id, lane, kind, trace_parent, rung)),
+                             job_id, lane, kind, trace_parent, rung, used)),
              event AS (
-                 INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep)
-                 SELECT id, provider, provider_event_id, nullif(event_type, ''), nullif(api_version, ''), body, found_by_sweep
+                 INSERT INTO provider_events (id, provider, provider_event_id, event_type, api_version, body, found_by_sweep,
+                                              outcome, detail, processed_at)
+                 SELECT id, provider, provider_event_id, nullif(event_type, ''), nullif(api_version, ''), body, found_by_sweep,
+                        CASE WHEN NOT used THEN 'ignored' END, CASE WHEN NOT used THEN event_type || ' is not used' END,
+                        CASE WHEN NOT used THEN now() END
                  -- In one order, so that two who store the same events cannot wait for each other.
                  FROM new ORDER BY provider, provider_event_id COLLATE \"C\"
-                 ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id)
-             INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
-             SELECT new.job_id, new.lane, new.kind, new.id, $12,
-                    CASE WHEN new.rung THEN now() + make_interval(secs => $13) END, nullif(new.trace_parent, '')
-             FROM event JOIN new ON new.id = event.id RETURNING id",
+                 ON CONFLICT (provider, provider_event_id) DO NOTHING RETURNING id),
+             job AS (
+                 INSERT INTO jobs (id, lane, kind, subject_id, max_attempts, rung_until, trace_parent)
+                 SELECT new.job_id, new.lane, new.kind, new.id, $12,
+                        CASE WHEN new.rung THEN now() + make_interval(secs => $13) END, nullif(new.trace_parent, '')
+                 FROM event JOIN new ON new.id = event.id WHERE new.used)
+             SELECT id FROM event",
             [
                 events.iter().map(|event| event.id.0).collect::<Vec<Uuid>>().into(),
                 texts(&|event| event.provider.as_str().to_owned()).into(),
@@ -93,17 +110,20 @@ pub async fn receive(
                 MAX_ATTEMPTS.into(),
                 seconds(RING_TTL),
                 rung.clone().into(),
+                events.iter().map(|event| event.label.used).collect::<Vec<bool>>().into(),
             ],
         ))
         .await?;
     let stored: HashSet<Uuid> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, DbErr>>()?;
-    let job = |(event, rung): (&NewEvent, bool)| {
-        stored.contains(&event.job_id.0).then(|| Enqueued { id: event.job_id, lane: lane(event), rung })
+    let received = |(event, rung): (&NewEvent, bool)| match (stored.contains(&event.id.0), event.label.used) {
+        (false, _) => Received::Duplicate,
+        (true, false) => Received::Unused,
+        (true, true) => Received::New(Enqueued { id: event.job_id, lane: lane(event), rung }),
     };
-    for event in events.iter().filter(|event| event.found_by_sweep && stored.contains(&event.job_id.0)) {
+    for event in events.iter().filter(|event| event.found_by_sweep && stored.contains(&event.id.0)) {
         tally::note(Happened::MissedEvent(event.provider));
     }
-    Ok(events.iter().zip(rung).map(job).collect())
+    Ok(events.iter().zip(rung).map(received).collect())
 }
 
 /// Which of these events are here.
@@ -131,39 +151,18 @@ pub async fn find(conn: &impl ConnectionTrait, id: ProviderEventId) -> Result<Op
     provider_event::Entity::find_by_id(id.0).one(conn).await?.map(TryInto::try_into).transpose()
 }
 
-/// Notes what became of an event. `object_id`: the provider's object that would make an ignored one ours.
-///
-/// # Errors
-/// The database's own.
-pub async fn settle(
-    conn: &impl ConnectionTrait,
-    id: ProviderEventId,
-    outcome: EventOutcome,
-    detail: &str,
-    object_id: Option<&str>,
-) -> Result<(), DbErr> {
-    conn.execute_raw(sql(
-        "-- provider_events::settle
-         UPDATE provider_events SET outcome = $2, detail = $3, object_id = $4, processed_at = now() WHERE id = $1",
-        [id.0.into(), outcome.as_str().into(), detail.into(), object_id.map(str::to_owned).into()],
-    ))
-    .await
-    .map(drop)
-}
-
 /// Waits for whoever decides at this moment whether a provider's object is ours, and keeps others waiting until the
-/// transaction ends.
+/// transaction ends. Gives whether events were put aside because it is not.
 ///
 /// # Errors
 /// The database's own.
-pub async fn lock_object(conn: &impl ConnectionTrait, object_id: &str) -> Result<(), DbErr> {
-    conn.execute_raw(sql(
+pub async fn lock_object(conn: &impl ConnectionTrait, object_id: &str) -> Result<bool, DbErr> {
+    let statement = sql(
         "-- provider_events::lock_object
-         SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+         SELECT lock_provider_object($1) AS put_aside",
         [object_id.into()],
-    ))
-    .await
-    .map(drop)
+    );
+    conn.query_one_raw(statement).await?.map_or(Ok(false), |row| row.try_get("", "put_aside"))
 }
 
 /// Takes up again the events that were put aside because this object was not ours. Gives how many. The relay rings.

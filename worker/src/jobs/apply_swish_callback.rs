@@ -9,10 +9,11 @@ use std::time::Duration;
 use sea_orm::DatabaseTransaction;
 use shared::domain::ids::ProviderEventId;
 use shared::domain::job::Lease;
-use shared::domain::provider_event::{EventOutcome, ProviderEvent};
+use shared::domain::provider_event::ProviderEvent;
 use shared::domain::timeline::Actor;
 use shared::providers::ProviderError;
 use shared::providers::swish::callback::Callback;
+use shared::store::closing::Closing;
 use shared::store::jobs::Ending;
 use shared::store::provider_events;
 
@@ -42,9 +43,7 @@ impl Job for ApplySwishCallback {
         let callback = match Callback::parse(&event.body) {
             Ok(callback) => callback,
             Err(unreadable) => {
-                let detail = unreadable.to_string();
-                provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
-                return Ok(Preparation::Done(Vec::new()));
+                return Ok(Preparation::Done(Vec::new(), Some(Closing::unreadable(id, unreadable.to_string()))));
             }
         };
         let (says_final, instruction) = (callback.says_final(), callback.id);
@@ -58,8 +57,7 @@ impl Job for ApplySwishCallback {
             Some(target) => Ok(Preparation::Ready(Prepared { event, says_final, target })),
             None => {
                 let detail = format!("{instruction} is not ours");
-                provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&instruction)).await?;
-                Ok(Preparation::Done(Vec::new()))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, Some(instruction)))))
             }
         }
     }
@@ -80,22 +78,21 @@ impl Job for ApplySwishCallback {
             // Asking spends nothing, however long Swish cannot be asked.
             Err(error) => {
                 let (delay, error) = (snooze_delay(lease).max(LEAST_PAUSE), Some(error.chain()));
-                return Ok(Recorded { ending: Ending::Snooze { delay, error }, changed: Vec::new() });
+                return Ok(Recorded::new(Ending::Snooze { delay, error }, Vec::new()));
             }
         };
         if says_final && seen.is_open() && lease.attempts < BELIEVED_TRIES {
             let error = "Swish does not show yet what its callback says".to_owned();
-            return Ok(Recorded { ending: Ending::Retry { delay: retry_delay(lease), error }, changed: Vec::new() });
+            return Ok(Recorded::new(Ending::Retry { delay: retry_delay(lease), error }, Vec::new()));
         }
         match target.record(txn, seen, Actor::Webhook, &event.provider_event_id).await? {
             Some(changed) => {
                 let detail = event.event_type.as_deref().unwrap_or_default();
-                provider_events::settle(txn, event.id, EventOutcome::Applied, detail, None).await?;
-                Ok(Recorded { ending: Ending::Done, changed })
+                Ok(Recorded::new(Ending::Done, changed).closing(Closing::applied(event.id, detail)))
             }
             None => {
                 let error = "Swish does not show what its callback is about".to_owned();
-                Ok(Recorded { ending: Ending::Retry { delay: retry_delay(lease), error }, changed: Vec::new() })
+                Ok(Recorded::new(Ending::Retry { delay: retry_delay(lease), error }, Vec::new()))
             }
         }
     }

@@ -9,7 +9,6 @@ use shared::domain::ids::DisputeId;
 use shared::domain::job::Lease;
 use shared::domain::operation::Operation;
 use shared::domain::timeline::{Actor, Step};
-use shared::providers::ProviderError;
 use shared::store::attempts::{self, Attempt};
 use shared::store::{Saved, disputes, payments};
 
@@ -34,9 +33,9 @@ impl Job for ChangeDispute {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let dispute = disputes::find_any(txn, DisputeId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(dispute.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done(Vec::new()));
+            return Ok(Preparation::Done(Vec::new(), None));
         };
-        let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
+        let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted)).await?;
         Ok(Preparation::Ready(Prepared { dispute, operation, attempt }))
     }
 
@@ -71,8 +70,7 @@ impl Job for ChangeDispute {
             return Err(JobError::Stale);
         }
         let detail = format!("dispute {}: {}", before.id, outcome.describe(lease, what(&prepared.operation.wanted)));
-        let ending = outcome.ending(lease);
-        let error = outcome.error.as_ref().map(ProviderError::chain);
+        let (ending, closes) = (outcome.ending(lease), outcome.closing(&prepared.attempt));
         let mut after = match outcome.seen {
             Some(seen) => before.observe(seen, Utc::now())?,
             None => before.clone(),
@@ -83,9 +81,7 @@ impl Job for ChangeDispute {
         }
         let step = Step { actor: Actor::Job, cause: NAME.to_owned(), detail };
         payments::add_step(txn, before.payment_id, &step).await?;
-        let request_id = outcome.request_id.as_deref();
-        attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
-        Ok(Recorded { ending, changed: vec![before.id.0, before.payment_id.0] })
+        Ok(Recorded::new(ending, vec![before.id.0, before.payment_id.0]).closing(closes))
     }
 }
 

@@ -36,11 +36,11 @@ impl Job for ChangePayment {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Prepared>, JobError> {
         let payment = payments::find_for_job(txn, PaymentId(lease.subject_id)).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(payment.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done(Vec::new()));
+            return Ok(Preparation::Done(Vec::new(), None));
         };
         match payment.provider_payment_id.clone() {
             Some(provider_payment_id) => {
-                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
+                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted)).await?;
                 Ok(Preparation::Ready(Prepared { payment, provider_payment_id, operation, attempt }))
             }
             None if payment.status == PaymentStatus::Pending
@@ -52,9 +52,10 @@ impl Job for ChangePayment {
             None => {
                 let failure = not_made("payment");
                 let mut after = payment.clone();
+                let detail = format!("{} failed: {}", what(&operation.wanted), failure.code);
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
-                match payments::save(txn, &payment, &after).await? {
-                    Saved::Saved => Ok(Preparation::Done(Vec::new())),
+                match payments::save(txn, &payment, &after, &step(detail)).await? {
+                    Saved::Saved => Ok(Preparation::Done(Vec::new(), None)),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }
@@ -88,8 +89,7 @@ impl Job for ChangePayment {
     ) -> Result<Recorded, JobError> {
         let before = payments::find_for_job(txn, prepared.payment.id).await?.ok_or(JobError::SubjectGone)?;
         let detail = outcome.describe(lease, what(&prepared.operation.wanted));
-        let ending = outcome.ending(lease);
-        let error = outcome.error.as_ref().map(shared::providers::ProviderError::chain);
+        let (ending, closes) = (outcome.ending(lease), outcome.closing(&prepared.attempt));
         let mut after = before.clone();
         if let Some(seen) = outcome.seen {
             // What is not final may be older than what was written meanwhile.
@@ -99,14 +99,10 @@ impl Job for ChangePayment {
             after = before.apply(Evidence::Observed(seen), Utc::now())?;
         }
         after.last_operation = Some(prepared.operation.after(outcome.operation, Utc::now()));
-        if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
+        if payments::tell(txn, &before, &after, &step(detail)).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let step = Step { actor: Actor::Job, cause: NAME.to_owned(), detail };
-        payments::add_step(txn, before.id, &step).await?;
-        let request_id = outcome.request_id.as_deref();
-        attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
-        Ok(Recorded { ending, changed: vec![before.id.0] })
+        Ok(Recorded::new(ending, vec![before.id.0]).closing(closes))
     }
 }
 
@@ -119,6 +115,10 @@ async fn cancel_at_swish(context: &Context, prepared: &Prepared) -> Changed<Prov
         }
         Err(error) => Changed::open(None, error),
     }
+}
+
+fn step(detail: String) -> Step {
+    Step { actor: Actor::Job, cause: NAME.to_owned(), detail }
 }
 
 fn what(wanted: &PaymentWish) -> &'static str {

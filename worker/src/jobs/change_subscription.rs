@@ -41,11 +41,11 @@ impl Job for ChangeSubscription {
         let id = SubscriptionId(lease.subject_id);
         let subscription = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
         let Some(operation) = Operation::pending(subscription.last_operation.as_ref(), lease.job_id).cloned() else {
-            return Ok(Preparation::Done(Vec::new()));
+            return Ok(Preparation::Done(Vec::new(), None));
         };
         match subscription.provider_subscription_id.clone() {
             Some(provider_subscription_id) => {
-                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted), None).await?;
+                let attempt = attempts::open(txn, lease.job_id, what(&operation.wanted)).await?;
                 Ok(Preparation::Ready(Prepared { subscription, provider_subscription_id, operation, attempt }))
             }
             None if subscription.status == SubscriptionStatus::Pending
@@ -59,7 +59,7 @@ impl Job for ChangeSubscription {
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match subscriptions::save(txn, &subscription, &after).await? {
-                    Saved::Saved => Ok(Preparation::Done(Vec::new())),
+                    Saved::Saved => Ok(Preparation::Done(Vec::new(), None)),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }
@@ -90,8 +90,7 @@ impl Job for ChangeSubscription {
     ) -> Result<Recorded, JobError> {
         let id = prepared.subscription.id;
         let before = subscriptions::find_for_job(txn, id).await?.ok_or(JobError::SubjectGone)?;
-        let ending = outcome.ending(lease);
-        let error = outcome.error.as_ref().map(ProviderError::chain);
+        let (ending, closes) = (outcome.ending(lease), outcome.closing(&prepared.attempt));
         let mut after = before.clone();
         if let Some(seen) = outcome.seen {
             // What is not final may be older than what was written meanwhile.
@@ -109,9 +108,7 @@ impl Job for ChangeSubscription {
         if after.differs_from(&before) && subscriptions::save(txn, &before, &after).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let request_id = outcome.request_id.as_deref();
-        attempts::close(txn, prepared.attempt.id, outcome.attempt, request_id, error.as_deref()).await?;
-        Ok(Recorded { ending, changed: vec![before.id.0] })
+        Ok(Recorded::new(ending, vec![before.id.0]).closing(closes))
     }
 }
 

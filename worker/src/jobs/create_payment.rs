@@ -93,11 +93,10 @@ impl Creation for CreatePayment {
             Some(evidence) => before.apply(evidence, Utc::now())?,
             None => before.clone(),
         };
-        if after.differs_from(&before) && payments::save(txn, &before, &after).await? == Saved::Stale {
+        let step = Step { actor: Actor::Job, cause: Self::NAME.to_owned(), detail };
+        if payments::tell(txn, &before, &after, &step).await? == Saved::Stale {
             return Err(JobError::Stale);
         }
-        let step = Step { actor: Actor::Job, cause: Self::NAME.to_owned(), detail };
-        payments::add_step(txn, before.id, &step).await?;
         let known = after.provider_payment_id.as_deref();
         known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
         if before.provider_payment_id.is_none() && known.is_some() {

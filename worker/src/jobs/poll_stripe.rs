@@ -100,7 +100,7 @@ impl Job for PollStripe {
     type Outcome = Result<Seen, ProviderError>;
 
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Target>, JobError> {
-        Ok(Target::find(txn, lease.subject_id).await?.map_or(Preparation::Done(Vec::new()), Preparation::Ready))
+        Ok(Target::find(txn, lease.subject_id).await?.map_or(Preparation::Done(Vec::new(), None), Preparation::Ready))
     }
 
     async fn call(context: &Context, target: &Target) -> Self::Outcome {
@@ -131,7 +131,7 @@ impl Job for PollStripe {
             }
         };
         let changed = match outcome {
-            Err(error) => return Ok(Recorded { ending: again(Some(error.chain())), changed: Vec::new() }),
+            Err(error) => return Ok(Recorded::new(again(Some(error.chain())), Vec::new())),
             Ok(seen) => match (target, seen) {
                 (Target::Payment(before, _), Seen::Payment(Some(seen))) => write_payment(txn, &before, seen).await?,
                 (Target::Refund(before, _), Seen::Refund(Some(seen))) => write_refund(txn, &before, seen).await?,
@@ -140,7 +140,7 @@ impl Job for PollStripe {
                 }
                 _ => {
                     let error = "Stripe does not show what it made: is the API key of this account?".to_owned();
-                    return Ok(Recorded { ending: again(Some(error)), changed: Vec::new() });
+                    return Ok(Recorded::new(again(Some(error)), Vec::new()));
                 }
             },
         };
@@ -148,7 +148,7 @@ impl Job for PollStripe {
             tracing::warn!("no webhook has told, nor has the feed: found by asking");
         }
         let ending = if Target::find(txn, lease.subject_id).await?.is_some() { again(None) } else { Ending::Done };
-        Ok(Recorded { ending, changed })
+        Ok(Recorded::new(ending, changed))
     }
 }
 
@@ -162,11 +162,10 @@ async fn write_payment(
     if !after.differs_from(before) {
         return Ok(Vec::new());
     }
-    if payments::save(txn, before, &after).await? == Saved::Stale {
-        return Err(JobError::Stale);
+    match payments::save(txn, before, &after, &step(format!("Stripe: {}", after.status.as_str()))).await? {
+        Saved::Saved => Ok(vec![before.id.0]),
+        Saved::Stale => Err(JobError::Stale),
     }
-    add_step(txn, before.id, format!("Stripe: {}", after.status.as_str())).await?;
-    Ok(vec![before.id.0])
 }
 
 async fn write_refund(txn: &DatabaseTransaction, before: &Refund, seen: ProviderRefund) -> Result<Vec<Uuid>, JobError> {
@@ -177,7 +176,8 @@ async fn write_refund(txn: &DatabaseTransaction, before: &Refund, seen: Provider
     if refunds::save(txn, before, &after).await? == Saved::Stale {
         return Err(JobError::Stale);
     }
-    add_step(txn, before.payment_id, format!("Stripe: refund {} is {}", before.id, after.status.as_str())).await?;
+    let step = step(format!("Stripe: refund {} is {}", before.id, after.status.as_str()));
+    payments::add_step(txn, before.payment_id, &step).await?;
     Ok(vec![before.id.0, before.payment_id.0])
 }
 
@@ -196,7 +196,6 @@ async fn write_subscription(
     }
 }
 
-async fn add_step(txn: &DatabaseTransaction, payment: PaymentId, detail: String) -> Result<(), JobError> {
-    let step = Step { actor: Actor::Job, cause: NAME.to_owned(), detail };
-    Ok(payments::add_step(txn, payment, &step).await?)
+fn step(detail: String) -> Step {
+    Step { actor: Actor::Job, cause: NAME.to_owned(), detail }
 }

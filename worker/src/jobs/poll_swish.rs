@@ -31,7 +31,7 @@ impl Job for PollSwish {
     async fn prepare(txn: &DatabaseTransaction, lease: &Lease) -> Result<Preparation<Target>, JobError> {
         Ok(match Target::find(txn, lease.subject_id).await? {
             Some(target) if !target.is_settled() => Preparation::Ready(target),
-            Some(_) | None => Preparation::Done(Vec::new()),
+            Some(_) | None => Preparation::Done(Vec::new(), None),
         })
     }
 
@@ -57,18 +57,18 @@ impl Job for PollSwish {
         };
         let seen = match outcome {
             Ok(seen) if seen.is_nothing() && target.is_refused() => {
-                return Ok(Recorded { ending: Ending::Done, changed: Vec::new() });
+                return Ok(Recorded::new(Ending::Done, Vec::new()));
             }
             Ok(seen) => seen,
-            Err(error) => return Ok(Recorded { ending: again(Some(error.chain())), changed: Vec::new() }),
+            Err(error) => return Ok(Recorded::new(again(Some(error.chain())), Vec::new())),
         };
         let Some(changed) = target.record(txn, seen, Actor::Job, "poll_swish").await? else {
             let error = "Swish does not show a request that it took".to_owned();
-            return Ok(Recorded { ending: again(Some(error)), changed: Vec::new() });
+            return Ok(Recorded::new(again(Some(error)), Vec::new()));
         };
         let now = Target::find(txn, lease.subject_id).await?.ok_or(JobError::SubjectGone)?;
         let ending = if now.is_settled() || now.is_refused() { Ending::Done } else { again(None) };
-        Ok(Recorded { ending, changed })
+        Ok(Recorded::new(ending, changed))
     }
 }
 

@@ -24,7 +24,7 @@ impl Job for RemovePaymentMethod {
         let method = saved_payment_methods::find_for_job(txn, lease.subject_id).await?.ok_or(JobError::SubjectGone)?;
         Ok(match method.status {
             SavedPaymentMethodStatus::Removing => Preparation::Ready(method),
-            SavedPaymentMethodStatus::Saved | SavedPaymentMethodStatus::Removed => Preparation::Done(Vec::new()),
+            SavedPaymentMethodStatus::Saved | SavedPaymentMethodStatus::Removed => Preparation::Done(Vec::new(), None),
         })
     }
 
@@ -55,6 +55,6 @@ impl Job for RemovePaymentMethod {
             }
             Err(error) => retry(lease, &error),
         };
-        Ok(Recorded { ending, changed: vec![method.row_id] })
+        Ok(Recorded::new(ending, vec![method.row_id]))
     }
 }

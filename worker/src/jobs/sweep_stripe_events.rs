@@ -12,7 +12,7 @@ use shared::domain::payment::ProviderName;
 use shared::providers::stripe::{Event, FedEvent};
 use shared::providers::{CallError, ProviderError};
 use shared::store::jobs::Ending;
-use shared::store::provider_events::NewEvent;
+use shared::store::provider_events::{NewEvent, Received};
 use shared::store::{event_sweeps, provider_events};
 
 use crate::context::Context;
@@ -85,23 +85,27 @@ impl Job for SweepStripeEvents {
             // It goes on asking: spending attempts would end it.
             Err(error) => {
                 let ending = Ending::Snooze { delay: PERIOD, error: Some(error.chain()) };
-                return Ok(Recorded { ending, changed: Vec::new() });
+                return Ok(Recorded::new(ending, Vec::new()));
             }
         };
         let old_enough = Utc::now() - MOMENT;
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let known = provider_events::which_are_known(txn, ProviderName::Stripe, ids).await?;
-        let new =
-            |event: &FedEvent| NewEvent::swept(ProviderName::Stripe, Event::label(&event.body), event.body.clone());
+        // The webhook endpoint need not be sent what is not used: that is not missing.
+        let new = |event: &FedEvent| {
+            let label = Some(Event::label(&event.body)).filter(|label| label.used)?;
+            Some(NewEvent::swept(ProviderName::Stripe, label, event.body.clone()))
+        };
         let missing = events.iter().filter(|event| event.created_at <= old_enough && !known.contains(&event.id));
         let mut missing: Vec<&FedEvent> = missing.collect();
         // In the order in which webhooks store them: neither must wait for the other.
         missing.sort_by(|one, other| one.id.cmp(&other.id));
-        let missing: Vec<NewEvent> = missing.into_iter().map(new).collect();
+        let missing: Vec<NewEvent> = missing.into_iter().filter_map(new).collect();
         let mut missed = 0;
         for some in missing.chunks(AT_ONCE) {
             // The relay rings.
-            missed += provider_events::receive(txn, some, |_| false).await?.iter().flatten().count();
+            let received = provider_events::receive(txn, some, |_| false).await?;
+            missed += received.iter().filter(|received| **received != Received::Duplicate).count();
         }
         if missed > 0 {
             tracing::warn!(missed, "events came by no webhook and were found in Stripe's feed");
@@ -109,6 +113,6 @@ impl Job for SweepStripeEvents {
         let until = to.unwrap_or(old_enough).max(prepared.swept_until);
         event_sweeps::advance(txn, ProviderName::Stripe, prepared.swept_until, until).await?;
         let delay = if to.is_some() { Duration::from_secs(1) } else { PERIOD };
-        Ok(Recorded { ending: Ending::Snooze { delay, error: None }, changed: Vec::new() })
+        Ok(Recorded::new(Ending::Snooze { delay, error: None }, Vec::new()))
     }
 }

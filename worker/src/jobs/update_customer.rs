@@ -31,7 +31,7 @@ impl Job for UpdateCustomer {
         Ok(match customer.stripe_customer_id.clone() {
             Some(stripe_customer_id) => Preparation::Ready(Prepared { customer, stripe_customer_id }),
             // The one that will be made is made from what we know then.
-            None => Preparation::Done(Vec::new()),
+            None => Preparation::Done(Vec::new(), None),
         })
     }
 
@@ -65,6 +65,6 @@ impl Job for UpdateCustomer {
             }
             Err(error) => retry(lease, &error),
         };
-        Ok(Recorded { ending, changed: vec![id.0] })
+        Ok(Recorded::new(ending, vec![id.0]))
     }
 }

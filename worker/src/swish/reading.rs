@@ -133,14 +133,13 @@ impl Target {
         cause: &str,
     ) -> Result<Option<Vec<Uuid>>, JobError> {
         let before = self.of.known_as().map(str::to_owned);
+        let step = |detail| Step { actor, cause: cause.to_owned(), detail };
         let written = match (self.of, seen) {
-            (Of::Payment(payment), Seen::Payment(Some(seen))) => write_payment(txn, &payment, seen).await?,
-            (Of::Refund(refund), Seen::Refund(Some(seen))) => write_refund(txn, &refund, seen).await?,
+            (Of::Payment(payment), Seen::Payment(Some(seen))) => write_payment(txn, &payment, seen, step).await?,
+            (Of::Refund(refund), Seen::Refund(Some(seen))) => write_refund(txn, &refund, seen, step).await?,
             _ => return Ok(None),
         };
-        let Some(Written { subject, payment, detail, settled }) = written else { return Ok(Some(Vec::new())) };
-        let step = Step { actor, cause: cause.to_owned(), detail };
-        payments::add_step(txn, PaymentId(payment), &step).await?;
+        let Some(Written { subject, payment, settled }) = written else { return Ok(Some(Vec::new())) };
         if before.is_none() {
             known_from_now_on(txn, None, Some(&self.instruction)).await?;
             if !settled {
@@ -174,7 +173,6 @@ impl Of {
 struct Written {
     subject: Uuid,
     payment: Uuid,
-    detail: String,
     settled: bool,
 }
 
@@ -183,6 +181,7 @@ async fn write_payment(
     txn: &DatabaseTransaction,
     before: &Payment,
     seen: ProviderPayment,
+    step: impl Fn(String) -> Step,
 ) -> Result<Option<Written>, JobError> {
     let paid = seen.status == PaymentStatus::Succeeded;
     let over = matches!(seen.status, PaymentStatus::Failed | PaymentStatus::Canceled);
@@ -203,12 +202,12 @@ async fn write_payment(
     if !after.differs_from(before) {
         return Ok(None);
     }
-    if payments::save(txn, before, &after).await? == Saved::Stale {
-        return Err(JobError::Stale);
-    }
     let what = format!("Swish: {}", after.provider_payment_id.as_deref().unwrap_or_default());
     let detail = word(&what, after.status.as_str(), after.failure.as_ref(), after.outcome_unknown_since);
-    Ok(Some(Written { subject: after.id.0, payment: after.id.0, detail, settled }))
+    match payments::save(txn, before, &after, &step(detail)).await? {
+        Saved::Saved => Ok(Some(Written { subject: after.id.0, payment: after.id.0, settled })),
+        Saved::Stale => Err(JobError::Stale),
+    }
 }
 
 /// `None`: nothing new.
@@ -216,6 +215,7 @@ async fn write_refund(
     txn: &DatabaseTransaction,
     before: &Refund,
     seen: ProviderRefund,
+    step: impl Fn(String) -> Step,
 ) -> Result<Option<Written>, JobError> {
     let over = matches!(seen.status, RefundStatus::Succeeded | RefundStatus::Failed);
     if before.status == RefundStatus::Failed && seen.status == RefundStatus::Failed {
@@ -231,7 +231,8 @@ async fn write_refund(
     }
     let what = format!("Swish: refund {}", after.id);
     let detail = word(&what, after.status.as_str(), after.failure.as_ref(), after.outcome_unknown_since);
-    Ok(Some(Written { subject: after.id.0, payment: before.payment_id.0, detail, settled }))
+    payments::add_step(txn, before.payment_id, &step(detail)).await?;
+    Ok(Some(Written { subject: after.id.0, payment: before.payment_id.0, settled }))
 }
 
 /// For the timeline, and for the log where a person must act.

@@ -6,6 +6,8 @@ use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::json;
 use testing::{TestApp, payment_body};
 
+use crate::metrics::Scrape;
+
 /// A statement that was given several to do gives their rows the same transaction.
 const TRANSACTIONS: &str = "SELECT count(DISTINCT xmin::text) FROM";
 
@@ -13,9 +15,11 @@ const TRANSACTIONS: &str = "SELECT count(DISTINCT xmin::text) FROM";
 async fn events_are_stored_together_and_each_once() {
     let app = TestApp::start().await;
     // The second hundred are the first again.
-    let events =
-        (0..200).map(|n| json!({ "id": format!("evt_{}", n % 100), "object": "event", "type": "account.updated" }));
-    let events: Vec<_> = events.collect();
+    let event = |n: u32| {
+        let object = json!({ "id": format!("cus_{}", n % 100) });
+        json!({ "id": format!("evt_{}", n % 100), "object": "event", "type": "customer.deleted", "data": { "object": object } })
+    };
+    let events: Vec<_> = (0..200).map(event).collect();
     let answers = join_all(events.iter().map(|event| app.send_event(event))).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
     let duplicates = answers.iter().filter(|answer| answer.json()["duplicate"] == true).count();
@@ -25,6 +29,9 @@ async fn events_are_stored_together_and_each_once() {
         let transactions = app.count(&format!("{TRANSACTIONS} {table}")).await;
         assert!(transactions < 50, "{transactions} transactions for 100 rows of {table}");
     }
+    let told = Scrape::of_api(&app).await;
+    let together = |what: &str| told.value(&format!("stored_together_{what}"), &[("what", "events")]);
+    assert!(together("sum") >= 200.0 && together("count") < 100.0, "{} in {}", together("sum"), together("count"));
     let orphans = "SELECT count(*) FROM provider_events WHERE id NOT IN (SELECT subject_id FROM jobs)";
     assert_eq!(app.count(orphans).await, 0);
     app.settle().await;

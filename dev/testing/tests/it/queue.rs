@@ -169,7 +169,7 @@ async fn a_lease_is_exclusive_fenced_and_bounded() {
     app.pass_time().await;
     assert_eq!(rung(&app).await, [job.id]);
     let second = take("second").await.expect("the first went silent");
-    let end = async |lease, ending| jobs::end(&app.db, lease, &ending).await.expect("a query");
+    let end = async |lease, ending| jobs::end(&app.db, lease, &ending, None).await.expect("a query");
     assert_eq!(end(&first, Ending::Done).await, Ended::LeaseLost);
     assert_eq!(jobs::renew(&app.db, &[(job.id, first.attempts)]).await.expect("a query"), 0);
     assert_eq!(jobs::renew(&app.db, &[(job.id, second.attempts)]).await.expect("a query"), 1);
@@ -197,7 +197,7 @@ async fn a_job_that_ends_worker_after_worker_is_put_aside() {
     // One that ends as it should: what came before was not the job's doing.
     let lease = take().await.expect("a lease");
     let snooze = Ending::Snooze { delay: Duration::ZERO, error: None };
-    assert_eq!(jobs::end(&app.db, &lease, &snooze).await.expect("a query"), Ended::As("queued"));
+    assert_eq!(jobs::end(&app.db, &lease, &snooze, None).await.expect("a query"), Ended::As("queued"));
     for silent in 0..=jobs::SILENCES_MAX {
         assert_eq!(jobs::bury_exhausted(&app.db).await.expect("a query"), 0, "{silent} were silent");
         take().await.expect("a lease");
@@ -240,7 +240,7 @@ async fn suspects_are_rung_one_at_a_time() {
     assert_eq!(rung().await, [], "nobody has taken it yet");
     let lease = take(first[0]).await;
     assert_eq!(rung().await, [], "it is at work");
-    assert_eq!(jobs::end(&app.db, &lease, &Ending::Done).await.expect("a query"), Ended::As("done"));
+    assert_eq!(jobs::end(&app.db, &lease, &Ending::Done, None).await.expect("a query"), Ended::As("done"));
     let second = rung().await;
     assert!(second.len() == 1 && second != first);
     take(second[0]).await;

@@ -56,6 +56,9 @@ async fn what_no_webhook_told_is_found_in_the_feed() {
     let found = "SELECT count(*) FROM provider_events WHERE found_by_sweep";
     let first = app.count(found).await;
     assert!(first >= 2, "{first}");
+    // What is not used need not be sent: it is not missing.
+    assert!(app.simulator.world.events().iter().any(|event| event["type"] == "charge.succeeded"));
+    assert_eq!(app.count(&format!("{found} AND event_type LIKE 'charge.s%'")).await, 0);
     let missed = || Scrape::of_jobs(&app).value("missed_events_total", &[("provider", "stripe")]);
     assert_eq!(missed().to_string(), first.to_string());
     // Read again, it finds nothing new.

@@ -12,7 +12,7 @@ const PATH: &str = "/api/webhooks/stripe";
 #[tokio::test]
 async fn only_a_good_signature_is_stored() {
     let app = TestApp::start().await;
-    let body = json!({ "id": "evt_1", "object": "event", "type": "account.updated" }).to_string().into_bytes();
+    let body = json!({ "id": "evt_1", "object": "event", "type": "customer.deleted" }).to_string().into_bytes();
     let now = chrono::Utc::now();
     let old = now - chrono::TimeDelta::seconds(301);
     let refused = [
@@ -41,6 +41,27 @@ async fn only_a_good_signature_is_stored() {
     }
     assert_eq!(app.count("SELECT count(*) FROM provider_events").await, 1);
     assert_eq!(app.count("SELECT count(*) FROM jobs").await, 1);
+}
+
+#[tokio::test]
+async fn an_event_of_a_type_that_is_not_used_is_kept_and_makes_no_work() {
+    let app = TestApp::start().await;
+    let event =
+        json!({ "id": "evt_1", "object": "event", "type": "payout.paid", "data": { "object": { "id": "po_1" } } });
+    for duplicate in [false, true] {
+        assert_eq!(app.send_event(&event).await.json()["duplicate"], duplicate);
+    }
+    let outcome = "SELECT concat_ws(', ', outcome, detail, (processed_at IS NOT NULL)::text) FROM provider_events";
+    assert_eq!(app.text(outcome).await, "ignored, payout.paid is not used, true");
+    assert_eq!(app.count("SELECT count(*) FROM jobs").await, 0);
+    // Wanted again, it is looked at.
+    let id = app.text("SELECT id::text FROM provider_events").await;
+    let path = format!("/api/admin/provider-events/{id}/replay");
+    let answer = app.call(Method::POST, &path, "root", None).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    assert_eq!(app.text("SELECT concat(outcome) FROM provider_events").await, "");
+    app.settle().await;
+    assert_eq!(app.text(outcome).await, "ignored, payout.paid is not used, true");
 }
 
 #[tokio::test]

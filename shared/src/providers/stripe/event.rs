@@ -116,6 +116,9 @@ impl Event {
             provider_event_id: short(top.id).unwrap_or_else(|| format!("sha256:{}", hex::encode(Sha256::digest(body)))),
             event_type: short(top.r#type),
             api_version: short(top.api_version),
+            // What may be unreadable is a worker's, who says so.
+            used: short(top.object).as_deref() != Some("event")
+                || short(top.r#type).is_none_or(|event_type| !matches!(kind(&event_type), Kind::Unused)),
         }
     }
 }
@@ -126,6 +129,8 @@ impl Event {
 struct Top<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
     #[serde(borrow)]
     r#type: Option<&'a RawValue>,
     #[serde(borrow)]

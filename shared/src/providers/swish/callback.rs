@@ -78,6 +78,7 @@ impl Callback {
             provider_event_id: format!("{}:{status}", self.id),
             event_type: Some(format!("{what}.{}", status.to_ascii_lowercase())),
             api_version: None,
+            used: true,
         }
     }
 }

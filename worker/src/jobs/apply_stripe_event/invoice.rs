@@ -5,7 +5,6 @@ use sea_orm::DatabaseTransaction;
 use shared::domain::evidence::Evidence;
 use shared::domain::ids::PaymentId;
 use shared::domain::payment::{CaptureMethod, Payment, PaymentStatus, ProviderPayment};
-use shared::domain::provider_event::EventOutcome;
 use shared::domain::subscription::Subscription;
 use shared::providers::ProviderError;
 use shared::providers::stripe::{ProviderInvoice, Stripe};
@@ -13,8 +12,8 @@ use shared::store::{payments, provider_events, subscriptions};
 use shared::trace::Trace;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::News;
 use super::payment::add_step;
+use super::{Applied, News};
 use crate::creation::known_from_now_on;
 use crate::jobs::poll_stripe;
 use crate::runner::JobError;
@@ -35,12 +34,6 @@ pub(super) async fn fetch(
     Ok(Some((invoice, payments)))
 }
 
-pub(super) enum Applied {
-    Changed(Vec<Uuid>),
-    /// And settled as such.
-    NotOurs,
-}
-
 pub(super) async fn record(
     txn: &DatabaseTransaction,
     news: &News<'_>,
@@ -48,10 +41,7 @@ pub(super) async fn record(
     seen: Vec<ProviderPayment>,
 ) -> Result<Applied, JobError> {
     let Some(subscription) = find_subscription(txn, invoice).await? else {
-        let object = invoice.provider_subscription_id.as_deref();
-        let detail = format!("{} is not ours", invoice.id);
-        provider_events::settle(txn, news.event.id, EventOutcome::Ignored, &detail, object).await?;
-        return Ok(Applied::NotOurs);
+        return Ok(Applied::NotOurs(format!("{} is not ours", invoice.id), invoice.provider_subscription_id.clone()));
     };
     let mut changed = vec![subscription.id.0];
     for seen in seen {

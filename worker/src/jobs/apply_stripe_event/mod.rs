@@ -20,13 +20,14 @@ use shared::domain::evidence::Evidence;
 use shared::domain::ids::ProviderEventId;
 use shared::domain::job::Lease;
 use shared::domain::payment::{Payment, ProviderPayment};
-use shared::domain::provider_event::{EventOutcome, ProviderEvent};
+use shared::domain::provider_event::ProviderEvent;
 use shared::domain::refund::{ProviderRefund, Refund};
 use shared::domain::saved_payment_method::{ProviderPaymentMethod, SavedPaymentMethod};
 use shared::domain::setup::{ProviderSetup, Setup};
 use shared::domain::subscription::{ProviderSubscription, Subscription};
 use shared::providers::ProviderError;
 use shared::providers::stripe::{Event, ProviderInvoice, Subject};
+use shared::store::closing::Closing;
 use shared::store::jobs::Ending;
 use shared::store::{Saved, customers, payments, provider_events, saved_payment_methods, setups, subscriptions};
 use uuid::Uuid;
@@ -84,9 +85,7 @@ impl Job for ApplyStripeEvent {
             Ok(parsed) => parsed,
             Err(unreadable) => {
                 tracing::error!(event.id = event.provider_event_id, %unreadable, "an event cannot be read; it is kept");
-                let detail = unreadable.to_string();
-                provider_events::settle(txn, id, EventOutcome::Unreadable, &detail, None).await?;
-                return Ok(Preparation::Done(Vec::new()));
+                return Ok(Preparation::Done(Vec::new(), Some(Closing::unreadable(id, unreadable.to_string()))));
             }
         };
         let mut target = find_target(txn, &parsed.subject).await?;
@@ -98,24 +97,20 @@ impl Job for ApplyStripeEvent {
         match target {
             Target::NotOurs(object) => {
                 let detail = format!("{object} is not ours");
-                provider_events::settle(txn, id, EventOutcome::Ignored, &detail, Some(&object)).await?;
-                Ok(Preparation::Done(Vec::new()))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, Some(object)))))
             }
             Target::Unused => {
                 let detail = format!("{} is not used", parsed.event_type);
-                provider_events::settle(txn, id, EventOutcome::Ignored, &detail, None).await?;
-                Ok(Preparation::Done(Vec::new()))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, None))))
             }
             // What is final, in the event or here already, needs no look at Stripe.
             Target::Payment(before, Some(final_state), _) => {
                 let changed = payment::record(txn, &News::of(&event, &parsed), &before, *final_state).await?;
-                provider_events::settle(txn, id, EventOutcome::Applied, &parsed.event_type, None).await?;
-                Ok(Preparation::Done(changed))
+                Ok(Preparation::Done(changed, Some(Closing::applied(id, &parsed.event_type))))
             }
             Target::Payment(before, None, object) if payment::is_over(&before, &object) => {
                 payment::add_step(txn, &News::of(&event, &parsed), before.id, parsed.event_type.clone()).await?;
-                provider_events::settle(txn, id, EventOutcome::Applied, &parsed.event_type, None).await?;
-                Ok(Preparation::Done(Vec::new()))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::applied(id, &parsed.event_type))))
             }
             target => Ok(Preparation::Ready(Prepared { event, event_type: parsed.event_type, target })),
         }
@@ -143,52 +138,58 @@ impl Job for ApplyStripeEvent {
     ) -> Result<Recorded, JobError> {
         let seen = match outcome {
             Ok(seen) => seen,
-            Err(error) => return Ok(Recorded { ending: retry(lease, &error), changed: Vec::new() }),
+            Err(error) => return Ok(Recorded::new(retry(lease, &error), Vec::new())),
         };
         let Prepared { event, event_type, target } = prepared;
         let news = News { event: &event, event_type: &event_type };
-        let changed = match (target, seen) {
+        let applied = match (target, seen) {
             (Target::Payment(before, _, _), Seen::Payment(Some(seen))) => {
-                payment::record(txn, &news, &before, seen).await?
+                Applied::Changed(payment::record(txn, &news, &before, seen).await?)
             }
             (Target::Refund(before, payment, _), Seen::Refund(Some(seen))) => {
-                refund::record(txn, &news, before, &payment, seen).await?
+                Applied::Changed(refund::record(txn, &news, before, &payment, seen).await?)
             }
             (Target::Dispute(before, payment, _), Seen::Dispute(Some(seen))) => {
-                dispute::record(txn, &news, before, &payment, seen).await?
+                Applied::Changed(dispute::record(txn, &news, before, &payment, seen).await?)
             }
             (Target::Subscription(before, _), Seen::Subscription(Some(seen))) => {
-                record_subscription(txn, &before, seen).await?
+                Applied::Changed(record_subscription(txn, &before, seen).await?)
             }
             (Target::Invoice(_), Seen::Invoice(Some((invoice, seen)))) => {
-                match invoice::record(txn, &news, &invoice, seen).await? {
-                    invoice::Applied::Changed(changed) => changed,
-                    // Already settled as ignored.
-                    invoice::Applied::NotOurs => return Ok(Recorded { ending: Ending::Done, changed: Vec::new() }),
-                }
+                invoice::record(txn, &news, &invoice, seen).await?
             }
-            (Target::Setup(before, _), Seen::Setup(Some(seen))) => record_setup(txn, &before, seen).await?,
+            (Target::Setup(before, _), Seen::Setup(Some(seen))) => {
+                Applied::Changed(record_setup(txn, &before, seen).await?)
+            }
             (Target::PaymentMethod(before, _), Seen::PaymentMethod(seen)) => {
-                match payment_method::record(txn, &news, before, seen).await? {
-                    Some(changed) => changed,
-                    None => return Ok(Recorded { ending: Ending::Done, changed: Vec::new() }),
-                }
+                payment_method::record(txn, before, seen).await?
             }
             (Target::CustomerGone(customer, stripe_id), _) => {
                 customers::forget_stripe_customer(txn, customer.id, &stripe_id).await?;
                 saved_payment_methods::remove_all(txn, customer.id).await?;
-                vec![customer.id.0]
+                Applied::Changed(vec![customer.id.0])
             }
             // Stripe told us of an object that our key does not show: a key of another account, most likely.
             _ => {
                 let error = format!("Stripe does not show what {event_type} is about: is the API key of this account?");
                 let ending = Ending::Retry { delay: crate::runner::retry_delay(lease), error };
-                return Ok(Recorded { ending, changed: Vec::new() });
+                return Ok(Recorded::new(ending, Vec::new()));
             }
         };
-        provider_events::settle(txn, event.id, EventOutcome::Applied, &event_type, None).await?;
-        Ok(Recorded { ending: Ending::Done, changed })
+        let (changed, closes) = match applied {
+            Applied::Changed(changed) => (changed, Closing::applied(event.id, &event_type)),
+            Applied::NotOurs(detail, object) => (Vec::new(), Closing::not_ours(event.id, detail, object)),
+        };
+        Ok(Recorded::new(Ending::Done, changed).closing(closes))
     }
+}
+
+/// What came of an event.
+enum Applied {
+    /// The ids of what changed.
+    Changed(Vec<Uuid>),
+    /// What it is about is not ours, in words; the object that would make it ours.
+    NotOurs(String, Option<String>),
 }
 
 /// The event, for those who write what it says.

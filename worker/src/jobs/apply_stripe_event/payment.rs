@@ -23,11 +23,15 @@ pub(super) async fn record(
 ) -> Result<Vec<Uuid>, JobError> {
     let after = before.apply(Evidence::Observed(seen), Utc::now())?;
     let changed = after.differs_from(before);
+    let step = step(news, news.event_type.to_owned());
     // Also where nothing changed: it is news, and what was read before it is old from now on.
-    if (changed || !after.status.is_final()) && payments::save(txn, before, &after).await? == Saved::Stale {
-        return Err(JobError::Stale);
+    if changed || !after.status.is_final() {
+        if payments::save(txn, before, &after, &step).await? == Saved::Stale {
+            return Err(JobError::Stale);
+        }
+    } else {
+        payments::add_step(txn, after.id, &step).await?;
     }
-    add_step(txn, news, after.id, news.event_type.to_owned()).await?;
     let known = after.provider_payment_id.as_deref();
     known_from_now_on(txn, before.provider_payment_id.as_deref(), known).await?;
     if before.provider_payment_id.is_none() && poll_stripe::payment_waits(after.status) {
@@ -48,7 +52,9 @@ pub(super) async fn add_step(
     payment: PaymentId,
     detail: String,
 ) -> Result<(), JobError> {
-    let cause = news.event.provider_event_id.clone();
-    let step = Step { actor: Actor::Webhook, cause, detail };
-    Ok(payments::add_step(txn, payment, &step).await?)
+    Ok(payments::add_step(txn, payment, &step(news, detail)).await?)
+}
+
+fn step(news: &News<'_>, detail: String) -> Step {
+    Step { actor: Actor::Webhook, cause: news.event.provider_event_id.clone(), detail }
 }

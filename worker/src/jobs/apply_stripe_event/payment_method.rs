@@ -2,22 +2,19 @@
 
 use chrono::Utc;
 use sea_orm::DatabaseTransaction;
-use shared::domain::provider_event::EventOutcome;
 use shared::domain::saved_payment_method::{ProviderPaymentMethod, SavedPaymentMethod, SavedPaymentMethodStatus};
 use shared::store::{Saved, customers, provider_events, saved_payment_methods};
 use uuid::Uuid;
 
-use super::News;
+use super::Applied;
 use crate::creation::known_from_now_on;
 use crate::runner::JobError;
 
-/// Gives what changed; `None`: it is nobody's of ours, and the event is settled as such.
 pub(super) async fn record(
     txn: &DatabaseTransaction,
-    news: &News<'_>,
     before: Option<SavedPaymentMethod>,
     seen: Option<ProviderPaymentMethod>,
-) -> Result<Option<Vec<Uuid>>, JobError> {
+) -> Result<Applied, JobError> {
     let owner = match seen.as_ref().and_then(|seen| seen.provider_customer_id.as_deref()) {
         Some(stripe_customer_id) => customers::find_by_stripe_id(txn, stripe_customer_id).await?,
         None => None,
@@ -28,7 +25,7 @@ pub(super) async fn record(
             (before, after)
         }
         // Removed for good: old news.
-        (Some(_), Some(_), Some(_)) => return Ok(Some(Vec::new())),
+        (Some(_), Some(_), Some(_)) => return Ok(Applied::Changed(Vec::new())),
         (Some(before), _, None) | (Some(before), None, Some(_)) => {
             let after = SavedPaymentMethod { status: SavedPaymentMethodStatus::Removed, ..before.clone() };
             (before, after)
@@ -51,7 +48,7 @@ pub(super) async fn record(
             }
             // That it was removed may have been heard first.
             known_from_now_on(txn, None, Some(&found.id)).await?;
-            return Ok(Some(vec![found.row_id, found.customer_id.0]));
+            return Ok(Applied::Changed(vec![found.row_id, found.customer_id.0]));
         }
         (None, seen, _) => {
             let object = seen.map(|seen| seen.id);
@@ -61,16 +58,14 @@ pub(super) async fn record(
                     return Err(JobError::Stale);
                 }
             }
-            let detail = "no customer of ours has it";
-            provider_events::settle(txn, news.event.id, EventOutcome::Ignored, detail, object.as_deref()).await?;
-            return Ok(None);
+            return Ok(Applied::NotOurs("no customer of ours has it".to_owned(), object));
         }
     };
     if after == before {
-        return Ok(Some(Vec::new()));
+        return Ok(Applied::Changed(Vec::new()));
     }
     match saved_payment_methods::save(txn, &before, &after).await? {
-        Saved::Saved => Ok(Some(vec![before.row_id, before.customer_id.0])),
+        Saved::Saved => Ok(Applied::Changed(vec![before.row_id, before.customer_id.0])),
         Saved::Stale => Err(JobError::Stale),
     }
 }
