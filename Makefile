@@ -2,7 +2,7 @@
 
 STACK = target/debug/payment-stack
 
-.PHONY: help setup build run demo test contract check-ops check-live test-random test-faults test-mutations test-backlog test-roll lint openapi bench bench-pickup bench-outage bench-waiters clean
+.PHONY: help setup build run demo test contract check-ops check-live test-random test-faults test-mutations test-backlog test-roll lint openapi bench bench-pickup bench-outage clean
 
 help:            ## Lists the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -52,9 +52,6 @@ bench-pickup: build ## Measures how long after a commit an idle worker begins
 
 bench-outage:    ## Takes Redis away while 200 payments a second arrive: what clients notice, and that none is lost. Release build
 	@cargo build --release --bins && exec target/release/payment-stack with target/release/payment-bench outage
-
-bench-waiters: build ## Measures a thousand requests that wait: memory, subscriptions, how soon they are answered
-	@exec $(STACK) with target/debug/payment-bench waiters
 
 test-roll:       ## Replaces APIs behind a balancer, and workers, under 200 payments a second: none may fail. Release build
 	@cargo build --release --bins && HAPROXY=$$(dev/ops/haproxy.sh) target/release/payment-stack with target/release/payment-bench roll

@@ -90,7 +90,7 @@ def must_be_good(result):
 def pgbench(servers, database, script, seconds, **variables):
     """Transactions a second of a script, over as many connections as the API's load has."""
     command = [servers.postgres_programs / "pgbench", *servers.address(database), "-n", "-M", "prepared", "-c", CONNECTIONS,
-               "-j", 2, "-T", seconds, "-f", HERE / script]
+               "-j", 2, "-T", seconds, "-f", script]
     for name, value in variables.items():
         command += ["-D", f"{name}={value}"]
     said, cost = run(command, servers.client_environment())

@@ -28,7 +28,7 @@ from traffic import Issuer
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(os.environ.get("PROGRAMS") or ROOT / "target/release").resolve()
 # A file each; their order is that of the rounds.
-PARTS = ("weight", "webhooks", "payments", "endtoend", "scaling", "reads")
+PARTS = ("weight", "waiters", "webhooks", "payments", "endtoend", "scaling", "reads")
 # What each figure is to be: at least, or at most.
 BARS = {
     "webhook_ack_ratio": (">=", 1.0), "payments_ratio": (">=", 0.7), "webhook_p50_ms": ("<=", 2), "webhook_p99_ms": ("<=", 10),

@@ -46,7 +46,7 @@ class Servers:
         command = [self.postgres_programs / "postgres", "-D", self.data]
         # When something was committed is what a worker's promptness is counted from.
         for setting in (f"port={self.port}", "listen_addresses=127.0.0.1", "unix_socket_directories=",
-                        "max_connections=300", "track_commit_timestamp=on", "min_wal_size=1GB", "max_wal_size=4GB", *settings):
+                        "max_connections=300", "track_commit_timestamp=on", "track_activity_query_size=16kB", "min_wal_size=1GB", "max_wal_size=4GB", *settings):
             command += ["-c", setting]
         # SIGINT: it ends without waiting for its clients.
         self.postgres = self.keep(Process("postgres", command, self.logs / "postgres.log", dict(os.environ, LC_ALL="C"),

@@ -165,17 +165,6 @@ impl ApiProcess {
     pub fn ended_well(&mut self) -> Option<bool> {
         self.child.try_wait().expect("a child").map(|status| status.success())
     }
-
-    /// The memory that it holds, in KiB.
-    ///
-    /// # Panics
-    /// It is gone.
-    #[must_use]
-    pub fn resident_kib(&self) -> i64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
-    }
 }
 
 impl Drop for ApiProcess {

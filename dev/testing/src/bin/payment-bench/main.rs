@@ -3,7 +3,6 @@
 mod load;
 mod outage;
 mod roll;
-mod waiters;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use shared::domain::provider_event::EventLabel;
 use shared::queue::Names;
 use shared::queue::doorbell::Doorbell;
 use shared::queue::ringer::Ringer;
-use shared::store::provider_events::{self, NewEvent};
+use shared::store::provider_events::{self, NewEvent, Received};
 use testing::TestApp;
 use testing::processes::WorkerProcess;
 
@@ -48,11 +47,6 @@ enum Bench {
         #[arg(long, default_value_t = 200)]
         per_second: u32,
     },
-    /// Opens requests that wait for one payment, and tells what they cost and how long after a change all are answered.
-    Waiters {
-        #[arg(long, default_value_t = 1_000)]
-        requests: usize,
-    },
 }
 
 #[tokio::main]
@@ -63,7 +57,6 @@ async fn main() -> anyhow::Result<()> {
         Bench::Backlog { jobs, workers } => backlog(jobs, workers).await,
         Bench::Outage { per_second } => outage::run(per_second).await,
         Bench::Roll { haproxy, per_second } => roll::run(&haproxy, per_second).await,
-        Bench::Waiters { requests } => waiters::run(requests).await,
     }
 }
 
@@ -78,11 +71,12 @@ async fn pickup(jobs: usize) -> anyhow::Result<()> {
     for n in 0..jobs + 50 {
         let id = format!("evt_{n}");
         let body = br#"{"object":"event","type":"bench"}"#;
-        let label = EventLabel { provider_event_id: id.clone(), event_type: None, api_version: None };
+        let label = EventLabel { provider_event_id: id.clone(), event_type: None, api_version: None, used: true };
         let event = NewEvent::received(ProviderName::Stripe, label, body.to_vec());
-        let job = provider_events::receive(&app.db, &[event], |_| true).await?.pop().flatten();
+        let received = provider_events::receive(&app.db, &[event], |_| true).await?.pop();
         let now = Utc::now();
-        ringer.ring(job.ok_or_else(|| anyhow::anyhow!("a duplicate"))?);
+        let Some(Received::New(job)) = received else { anyhow::bail!("{received:?}") };
+        ringer.ring(job);
         if n >= 50 {
             committed.push((id, now));
         }
