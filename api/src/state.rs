@@ -127,8 +127,8 @@ fn inbox(
     Grouped::start(background, move |events: Arc<[NewEvent]>| {
         let (db, ringer, metrics) = given.clone();
         async move {
-            metrics.stored_together("events", events.len());
             let received = provider_events::receive(&db, &events, |lane| ringer.has_room(lane)).await?;
+            metrics.stored_together("events", events.len());
             let jobs = received.iter().filter_map(|one| if let Received::New(job) = one { Some(*job) } else { None });
             jobs.for_each(|job| ringer.ring(job));
             Ok(received.iter().map(|one| *one != Received::Duplicate).collect())
@@ -147,8 +147,8 @@ fn new_payments(
     Grouped::start(background, move |new: Arc<[NewPayment]>| {
         let (db, ringer, metrics) = given.clone();
         async move {
-            metrics.stored_together("payments", new.len());
             let jobs = new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await?;
+            metrics.stored_together("payments", new.len());
             Ok(jobs.into_iter().map(|job| job.map(|job| ringer.ring(job)).is_some()).collect())
         }
     })

@@ -1,7 +1,8 @@
 -- The reference of a webhook's acknowledgement: the rows that the API writes for a Stripe event, in one statement, with one commit.
 --
--- The statement is provider_events::receive (shared/src/store/provider_events.rs), the same but for its values: what the API
--- makes in its own process (two UUIDs v7, which rise) is made of a number that rises with each client.
+-- The rows are those of provider_events::receive (shared/src/store/provider_events.rs); the statement is the plainest that
+-- stores one event, where the API's stores many. What the API makes in its own process (two UUIDs v7, which rise) is made of
+-- a number that rises with each client.
 --   :seq   where this round begins    :body   an event as Stripe sends it
 \set seq :seq + 1
 WITH event AS (

@@ -5,7 +5,7 @@
 
 A mutation is a text that is put in the place of another one, in a file of the service. All are built first, into
 `.dev/mutations`, and every file is as it was before the first storm begins. Fails when a mutation is not noticed, and when
-the text that it replaces is not there any more.
+the text that it replaces is not there any more (`mutations.py --check` asks for nothing else).
 """
 
 import os
@@ -30,10 +30,20 @@ MUTATIONS = {
     "accepted_before_the_commit": (
         "a request is acknowledged a moment before its commit", [(
             "api/src/idempotency.rs",
-            "        txn.commit().await?;\n        Ok(Kept",
+            "        txn.commit().await?;\n        metrics.committed();\n        Ok(Kept",
             "        tokio::spawn(async move {\n"
             "            tokio::time::sleep(std::time::Duration::from_millis(300)).await;\n"
-            "            let _ = txn.commit().await;\n        });\n        Ok(Kept",
+            "            let _ = txn.commit().await;\n        });\n        metrics.committed();\n        Ok(Kept",
+        ), (
+            "api/src/state.rs",
+            "            let jobs = new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await?;\n"
+            "            metrics.stored_together(\"payments\", new.len());\n"
+            "            Ok(jobs.into_iter().map(|job| job.map(|job| ringer.ring(job)).is_some()).collect())",
+            "            let accepted = vec![true; new.len()];\n"
+            "            tokio::spawn(async move {\n"
+            "                tokio::time::sleep(std::time::Duration::from_millis(300)).await;\n"
+            "                let _ = (new_payments::accept(&db, &new, |lane| ringer.has_room(lane)).await, metrics);\n"
+            "            });\n            Ok(accepted)",
         )],
     ),
     "silence_is_failure": (
@@ -47,8 +57,8 @@ MUTATIONS = {
     "no_relay": (
         "nobody rings what Redis has lost", [(
             "worker/src/loops/relay.rs",
-            "    let due = jobs::ring_due(db, lane, limit).await.map_err(|error| error.to_string())?;",
-            "    let due: Vec<shared::domain::ids::JobId> = Vec::new();\n    let _ = (db, limit);",
+            "    let rung = jobs::ring_due(db, lane, limit).await.map_err(|error| error.to_string())?;",
+            "    let rung: Vec<jobs::Rung> = Vec::new();\n    let _ = (db, limit);",
         )],
     ),
     "no_idempotency": (
@@ -64,15 +74,15 @@ MUTATIONS = {
              "WHERE id = $1 AND attempts = $2 AND leased_by = $7 AND state = 'running' RETURNING id",
              "WHERE id = $1 AND ($2::int, $7::text) IS NOT NULL RETURNING id"),
             ("shared/src/store/mod.rs",
-             "        .filter(version_column.eq(version))\n",
-             ""),
+             "\n        .filter(version_column.eq(version)))",
+             ")"),
         ],
     ),
     "no_sweep": (
         "what no webhook told is not asked for at Stripe", [(
             "worker/src/jobs/sweep_stripe_events.rs",
-            "        for event in events.iter().filter(",
-            "        for event in events.iter().take(0).filter(",
+            "        let missing = events.iter().filter(",
+            "        let missing = events.iter().take(0).filter(",
         )],
     ),
     "no_poll": (
@@ -97,17 +107,27 @@ MUTATIONS = {
         "the job ends in a transaction before that of its effect", [(
             "worker/src/runner.rs",
             "    let txn = context.db.begin().await?;\n    let recorded = J::record(",
-            "    let _ = jobs::end(&context.db, lease, &Ending::Done).await?;\n"
+            "    let _ = jobs::end(&context.db, lease, &Ending::Done, None).await?;\n"
             "    tokio::time::sleep(Duration::from_millis(50)).await;\n"
             "    let txn = context.db.begin().await?;\n    let recorded = J::record(",
         ), (
             "worker/src/runner.rs",
-            "    let Ended::As(state) = jobs::end(&txn, lease, &recorded.ending).await? else {\n"
+            "    let Ended::As(state) = jobs::end(&txn, lease, &recorded.ending, recorded.closes.as_ref()).await? else {\n"
             "        return Err(JobError::LeaseLost);\n    };",
             "    let state = \"done\";",
         )],
     ),
 }
+
+
+def mutated(name, changes):
+    """The texts of the files with a mutation."""
+    texts = {path: (ROOT / path).read_text() for path, _, _ in changes}
+    for path, old, new in changes:
+        if texts[path].count(old) != 1:
+            raise SystemExit(f"{name}: {path} has {texts[path].count(old)} times: {old}")
+        texts[path] = texts[path].replace(old, new)
+    return texts
 
 
 def build(name, changes):
@@ -117,11 +137,8 @@ def build(name, changes):
     place.mkdir(parents=True)
     before = {path: (ROOT / path).read_text() for path, _, _ in changes}
     try:
-        for path, old, new in changes:
-            text = (ROOT / path).read_text()
-            if text.count(old) != 1:
-                raise SystemExit(f"{name}: {path} has {text.count(old)} times: {old}")
-            (ROOT / path).write_text(text.replace(old, new))
+        for path, text in mutated(name, changes).items():
+            (ROOT / path).write_text(text)
         subprocess.run(["cargo", "build", "--quiet", "--workspace", "--bins"], cwd=ROOT, check=True)
         for program in PROGRAMS:
             shutil.copy2(ROOT / "target/debug" / program, place / program)
@@ -149,6 +166,10 @@ def storm(name, programs):
 
 
 def main():
+    if sys.argv[1:] == ["--check"]:
+        for name, (_, changes) in MUTATIONS.items():
+            mutated(name, changes)
+        return 0
     wanted = (os.environ.get("ONLY") or " ".join(MUTATIONS)).split()
     built = {name: build(name, MUTATIONS[name][1]) for name in wanted}
     subprocess.run(["cargo", "build", "--quiet", "--workspace", "--bins"], cwd=ROOT, check=True)

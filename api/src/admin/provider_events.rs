@@ -280,8 +280,8 @@ impl ProviderEventsApi {
 
     /// Sweep provider events
     ///
-    /// After an outage: reads Stripe's feed of events again from a time on, and takes what is not in the inbox. What is
-    /// newer than the last sweep needs no asking: it is read every minute.
+    /// After an outage: reads Stripe's feed of events again from a time on, and takes what is not in the inbox, of the
+    /// types that are used. What is newer than the last sweep needs no asking: it is read every minute.
     #[oai(
         path = "/api/admin/provider-events/sweep",
         method = "post",

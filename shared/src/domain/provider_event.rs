@@ -16,7 +16,7 @@ pub struct ProviderEvent {
     /// The version that the provider wrote the body in.
     pub api_version: Option<String>,
     pub body: Vec<u8>,
-    /// `None` until a worker has dealt with it.
+    /// `None` until somebody has dealt with it: a worker, or whoever received it where its type is not used.
     pub outcome: Option<EventOutcome>,
     pub detail: Option<String>,
     pub received_at: DateTime<Utc>,

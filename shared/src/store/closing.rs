@@ -21,9 +21,9 @@ impl Closing {
         Self::Event { id, outcome: EventOutcome::Unreadable, detail, object_id: None }
     }
 
-    /// What is not ours, as far as we know.
+    /// What is not ours, as far as we know, or not used.
     #[must_use]
-    pub fn not_ours(id: ProviderEventId, detail: String, object_id: Option<String>) -> Self {
+    pub fn ignored(id: ProviderEventId, detail: String, object_id: Option<String>) -> Self {
         Self::Event { id, outcome: EventOutcome::Ignored, detail, object_id }
     }
 

@@ -57,7 +57,7 @@ impl Job for ApplySwishCallback {
             Some(target) => Ok(Preparation::Ready(Prepared { event, says_final, target })),
             None => {
                 let detail = format!("{instruction} is not ours");
-                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, Some(instruction)))))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::ignored(id, detail, Some(instruction)))))
             }
         }
     }

@@ -55,7 +55,7 @@ impl Job for ChangePayment {
                 let detail = format!("{} failed: {}", what(&operation.wanted), failure.code);
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match payments::save(txn, &payment, &after, &step(detail)).await? {
-                    Saved::Saved => Ok(Preparation::Done(Vec::new(), None)),
+                    Saved::Saved => Ok(Preparation::Done(vec![payment.id.0], None)),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }

@@ -59,7 +59,7 @@ impl Job for ChangeSubscription {
                 let mut after = subscription.clone();
                 after.last_operation = Some(operation.ended(Some(failure), Utc::now()));
                 match subscriptions::save(txn, &subscription, &after).await? {
-                    Saved::Saved => Ok(Preparation::Done(Vec::new(), None)),
+                    Saved::Saved => Ok(Preparation::Done(vec![subscription.id.0], None)),
                     Saved::Stale => Err(JobError::Stale),
                 }
             }

@@ -1,5 +1,5 @@
-//! `sweep_stripe_events`: reads Stripe's event feed for what no webhook has told us, and puts it into the inbox. It never
-//! ends: each run says when the next one is due.
+//! `sweep_stripe_events`: reads Stripe's event feed for what no webhook has told us, and puts it into the inbox, if
+//! its type is used. It never ends: each run says when the next one is due.
 //!
 //! If we crash: the same stretch is read again, and what is in the inbox already stays as it is.
 

@@ -178,6 +178,22 @@ async fn an_attempt_from_before_customers_were_pinned_goes_on_under_its_key() {
 }
 
 #[tokio::test]
+async fn every_try_is_for_the_customer_of_the_first() {
+    for now in ["'cus_another'", "NULL"] {
+        let (app, id) = app_with_a_payment().await;
+        app.fault("*", "webhook:lose", 10);
+        app.fault("payment_intents.create", "drop_after", 1);
+        let job = app.due_jobs().await[0];
+        worker::runner::run(&app.context, job).await;
+        app.execute(&format!("UPDATE customers SET stripe_customer_id = {now}")).await;
+        // So old that it is looked for among the payments of its customer.
+        app.execute("UPDATE attempts SET created_at = created_at - interval '24 hours'").await;
+        app.settle().await;
+        assert_paid_once(&app, &id).await;
+    }
+}
+
+#[tokio::test]
 async fn a_key_too_old_to_be_sent_again_is_looked_up_instead() {
     let (app, id) = app_with_a_payment().await;
     app.fault("*", "webhook:lose", 10);

@@ -107,6 +107,8 @@ async fn a_cancellation_waits_for_what_a_person_decides_of_a_dead_creation() {
     cancel(&unsent).await;
     decide(jobs["data"][0]["id"].as_str().expect("a job"), "discard").await;
     assert_eq!(ended(&unsent).await, json!(["pending", "failed", "payment_not_made"]));
+    let timeline = app.timeline(&unsent).await;
+    assert!(timeline.iter().any(|step| step == "job pending cancel failed: payment_not_made"), "{timeline:?}");
 }
 
 #[tokio::test]

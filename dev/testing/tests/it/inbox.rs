@@ -1,8 +1,10 @@
 //! The inbox: events before their objects are known, after hours, twice, of another version; and an administrator's hands.
 
 use reqwest::{Method, StatusCode};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::{Value, json};
-use testing::{Answer, TestApp};
+use shared::store::provider_events;
+use testing::{Answer, TestApp, wait_until};
 
 async fn admin(app: &TestApp, method: Method, path: &str, body: Option<Value>) -> Answer {
     app.call(method, path, "root", body).await
@@ -31,6 +33,26 @@ async fn events_that_come_before_their_object_is_known_are_taken_up_again() {
     let payment = app.payment(&id).await;
     assert_eq!((&payment["status"], &payment["amount_disputed"]), (&json!("succeeded"), &json!(10_000)));
     assert_eq!(app.count(aside).await, 0);
+}
+
+#[tokio::test]
+async fn whoever_waited_for_an_object_sees_what_was_put_aside_for_it_meanwhile() {
+    let app = TestApp::start().await;
+    let puts_aside = app.db.begin().await.expect("a transaction");
+    assert!(!provider_events::lock_object(&puts_aside, "pi_1").await.expect("a lock"), "nothing is there yet");
+    let db = app.db.clone();
+    let makes_it_ours = tokio::spawn(async move {
+        let txn = db.begin().await.expect("a transaction");
+        provider_events::lock_object(&txn, "pi_1").await.expect("a lock")
+    });
+    let waits = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                 WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    wait_until("it waits", async || (app.count(waits).await == 1).then_some(())).await;
+    let event = "INSERT INTO provider_events (id, provider, provider_event_id, body, outcome, object_id)
+                 VALUES (gen_random_uuid(), 'stripe', 'evt_1', '', 'ignored', 'pi_1')";
+    puts_aside.execute_unprepared(event).await.expect("an event");
+    puts_aside.commit().await.expect("a commit");
+    assert!(makes_it_ours.await.expect("no panic"));
 }
 
 #[tokio::test]

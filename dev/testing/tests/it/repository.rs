@@ -1,6 +1,7 @@
 //! Rules of the repository that a program can check.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use migration::Migrator;
 use sea_orm_migration::MigratorTrait as _;
@@ -137,6 +138,13 @@ fn the_state_machines_in_the_architecture_are_current() {
     } else {
         assert!(shown == current, "ARCHITECTURE.md is stale: run `make openapi`");
     }
+}
+
+#[test]
+fn mutations_replace_what_is_there() {
+    let checked = Command::new("python3").arg(root().join("dev/faults/mutations.py")).arg("--check").output();
+    let checked = checked.expect("python3");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
 #[test]

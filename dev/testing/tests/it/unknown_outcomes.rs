@@ -144,6 +144,15 @@ async fn a_refund_that_never_arrived_frees_its_amount_once_a_person_says_so() {
     let over = app.read(&format!("/api/refunds/{refund}")).await;
     assert_eq!(json!([over["status"], over["failure"]["code"]]), json!(["failed", "not_made"]));
     assert_eq!(app.payment(&id).await["amount_refunded"], 0);
+    assert_eq!(told(&app, &id, refund).await, ["not_made"]);
+}
+
+/// What the payment's timeline says of how a refund was settled.
+async fn told(app: &TestApp, payment: &str, refund: &str) -> Vec<String> {
+    let begins = format!("refund {refund}: settled as ");
+    let steps = app.timeline(payment).await;
+    let settled = steps.iter().filter_map(|step| step.split_once(&begins)?.1.split_once(" by root: "));
+    settled.map(|(finding, _)| finding.to_owned()).collect()
 }
 
 #[tokio::test]
@@ -188,6 +197,7 @@ async fn a_refund_that_swish_itself_does_not_know_ends_with_the_word_of_the_bank
         assert_eq!(settle(&app, refund, finding).await.status, StatusCode::ACCEPTED);
         assert_eq!(app.read(&format!("/api/refunds/{refund}")).await["status"], status);
         assert_eq!(app.payment(&id).await["amount_refunded"], refunded);
+        assert_eq!(told(&app, &id, refund).await, [finding]);
     }
 }
 

@@ -97,11 +97,11 @@ impl Job for ApplyStripeEvent {
         match target {
             Target::NotOurs(object) => {
                 let detail = format!("{object} is not ours");
-                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, Some(object)))))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::ignored(id, detail, Some(object)))))
             }
             Target::Unused => {
                 let detail = format!("{} is not used", parsed.event_type);
-                Ok(Preparation::Done(Vec::new(), Some(Closing::not_ours(id, detail, None))))
+                Ok(Preparation::Done(Vec::new(), Some(Closing::ignored(id, detail, None))))
             }
             // What is final, in the event or here already, needs no look at Stripe.
             Target::Payment(before, Some(final_state), _) => {
@@ -178,7 +178,7 @@ impl Job for ApplyStripeEvent {
         };
         let (changed, closes) = match applied {
             Applied::Changed(changed) => (changed, Closing::applied(event.id, &event_type)),
-            Applied::NotOurs(detail, object) => (Vec::new(), Closing::not_ours(event.id, detail, object)),
+            Applied::NotOurs(detail, object) => (Vec::new(), Closing::ignored(event.id, detail, object)),
         };
         Ok(Recorded::new(Ending::Done, changed).closing(closes))
     }
