@@ -44,20 +44,23 @@ class Stack:
         return {"client": result, **times(self.servers, self.database, since, result["requests"]),
                 **meter.read(result["requests"])}
 
-    def saturate(self):
+    def saturate(self, workers=1):
         """Accepts so many as fast as it can, and works them off: what of a whole day's work is done in a second."""
         self.servers.end(self.worker)
         requests = list(payments(self.bench, BACKLOG))
         self.servers.sql("postgres", "CHECKPOINT")
         since, meter = time.time(), self.meter(worker=None)
         accepted = self.bench.generators.all_of(self.api, requests)
+        others = [start_worker(self.servers, self.database, self.simulator, f"worker-{n}") for n in range(2, workers + 1)]
         self.start_worker()
         began = time.time()
-        worker = self.bench.meter(worker=self.worker)
+        working = self.bench.meter(**{worker.name: worker for worker in (self.worker, *others)})
         rest(self.servers, self.database)
         worked = float(self.servers.sql(self.database, "SELECT extract(epoch FROM max(finished_at)) FROM jobs")) - began
         costs = meter.read(BACKLOG)
-        costs["cpu_ms_each"]["worker"] = worker.read(BACKLOG)["cpu_ms_each"]["worker"]
+        spent = working.read(BACKLOG)["cpu_ms_each"]
+        costs["cpu_ms_each"]["worker"] = round(sum(spent[worker.name] for worker in (self.worker, *others)), 4)
+        self.servers.end(*others)
         times(self.servers, self.database, since, BACKLOG)
         return {"per_second": round(BACKLOG / (accepted + worked), 1), "accepted_seconds": round(accepted, 2),
                 "worked_off_seconds": round(worked, 2), **costs}
@@ -75,6 +78,7 @@ def run(bench):
     idle = [stack.at_rate(IDLE_RATE) for _ in range(ROUNDS)]
     seen = stack.at_rate(IDLE_RATE, Prefer="wait=10")
     full = [stack.saturate() for _ in range(2)]
+    more = {number: stack.saturate(number) for number in (2, 4)}
     half = median(one["per_second"] for one in full) / 2
     load = [stack.at_rate(half) for _ in range(ROUNDS)]
     stack.stop()
@@ -89,10 +93,11 @@ def run(bench):
               f"after p50 {bars['settle_p50_ms']:.1f} ms, p99 {of(idle, 'settle', 'p99_ms'):.1f} ms (seen by a client that "
               f"waits: p50 {seen['client']['p50_ms']:.1f} ms)")
     bench.say(f"  provider at 100 ms: settled after p50 {slow_idle['settle']['p50_ms']:.1f} ms, p99 {slow_idle['settle']['p99_ms']:.1f} ms")
-    bench.say(f"  {half * 2:,.0f} payments/s in all; at half of it begun after p99 {bars['pickup_load_p99_ms']:.1f} ms; "
+    bench.say(f"  {half * 2:,.0f} payments/s in all, " + ", ".join(f"{one['per_second']:,.0f}/s with {number} workers" for number, one in more.items())
+              + f"; at half of it begun after p99 {bars['pickup_load_p99_ms']:.1f} ms; "
               f"CPU ms each: {full[-1]['cpu_ms_each']}")
     return {"bars": bars, "raw": {
-        "per_second": half * 2, "idle": idle, "idle_client_waits": seen, "full": full, "half": load,
+        "per_second": half * 2, "idle": idle, "idle_client_waits": seen, "full": full, "full_by_workers": more, "half": load,
         "provider_100_ms": slow_idle, "provider_100_ms_client_waits": slow_seen}}
 
 
