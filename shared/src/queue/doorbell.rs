@@ -16,12 +16,12 @@ use crate::domain::job::Lane;
 /// (its Lua unpacks them all); and what waits here is not ordered by age any more.
 pub const WINDOW: usize = 500;
 
-/// apalis-redis as we use it: it fetches one id at a time, and keeps no lock, event or retry of its own.
+/// apalis-redis as we use it: it fetches so many ids at a time, and keeps no lock, event or retry of its own.
 #[must_use]
-pub fn apalis_config(names: &Names, lane: Lane) -> Config {
+pub fn apalis_config(names: &Names, lane: Lane, batch: usize) -> Config {
     Config::default()
         .queue(names.queue(lane))
-        .batch_size(1)
+        .batch_size(batch)
         .lock_tasks(false)
         .emit_events(false)
         .persist_results(true)
@@ -69,7 +69,8 @@ impl Doorbell {
             return Ok(());
         }
         let mut connection = self.connection().await?;
-        let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(apalis_config(&self.names, lane));
+        let config = apalis_config(&self.names, lane, 1);
+        let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(config);
         let pushed = bounded(storage.push_bulk(ids.iter().map(|id| Value::String(id.to_string())).collect())).await;
         self.kept(pushed)?;
         let mut wake = redis::cmd("PUBLISH");
