@@ -15,6 +15,7 @@ use crate::domain::ids::{PaymentId, UserId};
 use crate::domain::money::Currency;
 use crate::domain::payment::{Payment, PaymentStatus, ProviderName};
 use crate::domain::timeline::{Step, TimelineEntry};
+use crate::domain::transitions::Transitions as _;
 use crate::entities::{payment, payment_timeline};
 use crate::{tally, trace};
 
@@ -210,16 +211,25 @@ pub async fn tell(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
 }
 
 /// Adds a step to a payment's timeline, with the status that the payment has now: whoever is changing it at this moment
-/// is waited for.
+/// is waited for, unless its status is final.
 ///
 /// # Errors
 /// The database's own.
 pub async fn add_step(conn: &impl ConnectionTrait, id: PaymentId, step: &Step) -> Result<(), DbErr> {
+    let over = PaymentStatus::ALL.iter().filter(|status| status.is_final());
     conn.execute_raw(sql(
         "-- payments::add_step
+         WITH over AS (SELECT id, status FROM payments WHERE id = $1 AND status = ANY($5)),
+              open AS (SELECT id, status FROM payments WHERE id = $1 AND NOT EXISTS (SELECT FROM over) FOR NO KEY UPDATE)
          INSERT INTO payment_timeline (payment_id, status, actor, cause, detail)
-         SELECT id, status, $2, $3, $4 FROM (SELECT id, status FROM payments WHERE id = $1 FOR NO KEY UPDATE) AS payment",
-        [id.0.into(), step.actor.as_str().into(), step.cause.as_str().into(), step.detail.as_str().into()],
+         SELECT id, status, $2, $3, $4 FROM (SELECT * FROM over UNION ALL SELECT * FROM open) AS payment",
+        [
+            id.0.into(),
+            step.actor.as_str().into(),
+            step.cause.as_str().into(),
+            step.detail.as_str().into(),
+            over.map(|status| status.as_str().to_owned()).collect::<Vec<_>>().into(),
+        ],
     ))
     .await
     .map(drop)
