@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from generators import pgbench
+from generators import CONNECTIONS, pgbench
 from processes import Meter, memory_mb
 
 
@@ -31,12 +31,19 @@ class Bench:
         result = self.generators.at_rate(api, requests, rate, seconds)
         return {**result, **meter.read(result["requests"])}
 
-    def reference(self, database, script, seconds, **variables):
+    def reference(self, database, script, seconds, table, **variables):
+        """A round of pgbench. Each transaction must have written a row of the table."""
+        count = lambda: int(self.servers.sql(database, f"SELECT count(*) FROM {table}"))
+        before = count()
         self.servers.calm()
         meter = self.meter()
         # Sixteen numbers a millisecond: no round comes to where another began.
         result = pgbench(self.servers, database, script, seconds, seq=time.time_ns() // 1_000_000 * 16, **variables)
-        return {**result, **meter.read(result["requests"])}
+        costs = meter.read(result["requests"])
+        # Those that were under way when the time was up are not reported.
+        if not 0 <= count() - before - result["requests"] <= CONNECTIONS:
+            raise SystemExit(f"{script}: {result['requests']} transactions wrote {count() - before} rows of {table}")
+        return {**result, **costs}
 
     def against(self, ours, reference, rounds):
         """Rounds of both, in turn."""

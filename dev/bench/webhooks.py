@@ -30,7 +30,7 @@ def run(bench):
         steady.append(bench.at_rate(api, traffic.events(int(half * SECONDS) + CONNECTIONS), half, SECONDS))
         return full
 
-    pairs = bench.against(ours, lambda: bench.reference(other, HERE / "webhook.sql", SECONDS, body=body), ROUNDS)
+    pairs = bench.against(ours, lambda: bench.reference(other, HERE / "webhook.sql", SECONDS, "provider_events", body=body), ROUNDS)
     saturation = median(pair["ours"]["per_second"] for pair in pairs)
     doubled = [bench.saturated(api, traffic.events(enough, DUPLICATES), SECONDS) for _ in range(ROUNDS)]
     latency = medians(steady, "p50_ms", "p99_ms", "p999_ms")

@@ -24,7 +24,7 @@ use crate::ticker::Ticker;
 const TICK: Duration = Duration::from_millis(250);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
-const BATCH_MAX: usize = 8;
+const BATCH_MAX: usize = 4;
 /// How long apalis may take to stop when nothing is at work.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -82,7 +82,7 @@ async fn deliver(lane: &Lane, hands: &Hands) -> Result<(), String> {
         .await;
     });
     let backend = RedisStorage::<Value>::new(connection)
-        .with_config(apalis_config(&lane.names, lane.lane, batch(lane.concurrency)))
+        .with_config(apalis_config(&lane.names, lane.lane).batch_size(batch(lane.concurrency)))
         .poll_with_strategy(Ticker::new(TICK, wake));
     // A name that was used before is refused by apalis-redis, even after a clean stop.
     let name = format!("{}-{}", lane.lane.as_str(), Uuid::new_v4().simple());
@@ -107,14 +107,15 @@ async fn deliver(lane: &Lane, hands: &Hands) -> Result<(), String> {
     result.map_err(|error| error.to_string())
 }
 
-/// How many ids are fetched at a time: a seventh more jobs a second than one by one. At most half of the hands, since apalis
-/// neither acknowledges nor gives a sign of life while it holds ids that no hand is free for: so each waits for one job only.
+/// How many ids are fetched at a time: apalis fetches as soon as one hand is free, and what it holds beyond that waits for the
+/// next ones, also where another worker has nothing to do, for ten seconds at most: then the relay rings. So few; and at most
+/// half of the hands, since apalis neither acknowledges nor gives a sign of life while it holds any.
 fn batch(concurrency: u16) -> usize {
     usize::from(concurrency / 2).clamp(1, BATCH_MAX)
 }
 
-/// Resolves some time after the last job at work has ended, once told to stop. apalis hands back what it has fetched
-/// and then stops by itself; was that not so, a stop would wait for ever. What it still held, the relay rings again.
+/// Resolves some time after the last job at work has ended, once told to stop. apalis then hands back what it holds and
+/// stops by itself; was that not so, a stop would wait for ever. What it still held, or was fetching, the relay rings again.
 async fn drained(lane: &Lane, hands: &Hands) {
     let mut stopped = lane.stopped.clone();
     let _ = stopped.wait_for(|stopped| *stopped).await;

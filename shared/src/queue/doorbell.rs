@@ -16,17 +16,17 @@ use crate::domain::job::Lane;
 /// (its Lua unpacks them all); and what waits here is not ordered by age any more.
 pub const WINDOW: usize = 500;
 
-/// apalis-redis as we use it: it fetches so many ids at a time, and keeps no lock, event or retry of its own.
+/// apalis-redis as we use it: it keeps no lock, event or retry of its own. A worker that gives no sign of life for three
+/// minutes is taken for dead by others: longer than any call to a provider lasts.
 #[must_use]
-pub fn apalis_config(names: &Names, lane: Lane, batch: usize) -> Config {
+pub fn apalis_config(names: &Names, lane: Lane) -> Config {
     Config::default()
         .queue(names.queue(lane))
-        .batch_size(batch)
         .lock_tasks(false)
         .emit_events(false)
         .persist_results(true)
         .heartbeat_interval(Duration::from_secs(10))
-        .missed_heartbeats(8)
+        .missed_heartbeats(18)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +69,7 @@ impl Doorbell {
             return Ok(());
         }
         let mut connection = self.connection().await?;
-        let config = apalis_config(&self.names, lane, 1);
-        let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(config);
+        let mut storage = RedisStorage::<Value>::new(connection.clone()).with_config(apalis_config(&self.names, lane));
         let pushed = bounded(storage.push_bulk(ids.iter().map(|id| Value::String(id.to_string())).collect())).await;
         self.kept(pushed)?;
         let mut wake = redis::cmd("PUBLISH");

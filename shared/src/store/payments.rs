@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{CommonTableExpression, Expr, OnConflict, Query, WithClause};
+use sea_orm::sea_query::{CommonTableExpression, Expr, LockType, OnConflict, Query, WithClause};
 use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     QueryTrait as _, RuntimeErr, Select, Set,
@@ -49,7 +49,7 @@ pub async fn find_for_job(conn: &impl ConnectionTrait, id: PaymentId) -> Result<
 /// # Errors
 /// The database's own.
 pub async fn lock_any(conn: &impl ConnectionTrait, id: PaymentId) -> Result<Option<Payment>, DbErr> {
-    read(payment::Entity::find_by_id(id.0).lock_exclusive().one(conn).await?)
+    read(payment::Entity::find_by_id(id.0).lock(LockType::NoKeyUpdate).one(conn).await?)
 }
 
 /// The payment that is known to the provider by this id.
@@ -65,8 +65,8 @@ pub async fn find_by_provider_id(conn: &impl ConnectionTrait, id: &str) -> Resul
 /// # Errors
 /// The database's own.
 pub async fn lock(conn: &impl ConnectionTrait, owner: &UserId, id: PaymentId) -> Result<Option<Payment>, DbErr> {
-    let found = payment::Entity::find_by_id(id.0).filter(payment::Column::UserId.eq(&owner.0)).lock_exclusive();
-    read(found.one(conn).await?)
+    let found = payment::Entity::find_by_id(id.0).filter(payment::Column::UserId.eq(&owner.0));
+    read(found.lock(LockType::NoKeyUpdate).one(conn).await?)
 }
 
 /// The payment of a row: from here on the log tells that it is worked on.
@@ -211,7 +211,7 @@ pub async fn tell(conn: &impl ConnectionTrait, before: &Payment, after: &Payment
 }
 
 /// Adds a step to a payment's timeline, with the status that the payment has now: whoever is changing it at this moment
-/// is waited for, unless its status is final.
+/// is waited for, unless its status is final and so cannot change.
 ///
 /// # Errors
 /// The database's own.

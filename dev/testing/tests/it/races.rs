@@ -1,9 +1,12 @@
 //! What comes late, at the same time, or from another hand: the last word is the newest, and nobody is told a false one.
 
 use reqwest::{Method, StatusCode};
-use sea_orm::TransactionTrait as _;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use serde_json::{Value, json};
-use testing::TestApp;
+use shared::domain::ids::PaymentId;
+use shared::domain::timeline::{Actor, Step};
+use shared::store::payments;
+use testing::{TestApp, wait_until};
 use worker::jobs::apply_stripe_event::ApplyStripeEvent;
 use worker::jobs::change_subscription::ChangeSubscription;
 use worker::jobs::create_payment::CreatePayment;
@@ -297,4 +300,40 @@ async fn polls_do_not_wear_out() {
     assert_eq!(app.payment(&id).await["status"], "requires_action");
     app.poll().await;
     assert_eq!(app.payment(&id).await["status"], "succeeded");
+}
+
+fn step(detail: &str) -> Step {
+    Step { actor: Actor::Webhook, cause: "evt_1".to_owned(), detail: detail.to_owned() }
+}
+
+#[tokio::test]
+async fn a_step_waits_for_whoever_is_changing_the_payment_and_has_the_status_that_comes_of_it() {
+    let app = TestApp::start().await;
+    let id = app.create_payment(json!({})).await;
+    let payment = PaymentId(id.parse().expect("an id"));
+    let changes = app.db.begin().await.expect("a transaction");
+    let paid = format!("UPDATE payments SET status = 'succeeded', version = version + 1 WHERE id = '{id}'");
+    changes.execute_unprepared(&paid).await.expect("a change");
+    let db = app.db.clone();
+    let tells = tokio::spawn(async move { payments::add_step(&db, payment, &step("heard")).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_until("it waits", async || (app.count(waits).await == 1).then_some(())).await;
+    changes.commit().await.expect("a commit");
+    tells.await.expect("no panic").expect("a step");
+    assert_eq!(app.timeline(&id).await, ["api pending accepted", "webhook succeeded heard"]);
+}
+
+#[tokio::test]
+async fn a_step_of_a_payment_that_is_over_waits_for_nobody() {
+    let app = TestApp::start().await;
+    let id = app.create_payment(json!({})).await;
+    let payment = PaymentId(id.parse().expect("an id"));
+    app.execute("UPDATE payments SET status = 'succeeded'").await;
+    // A refund is being accepted.
+    let refunds = app.db.begin().await.expect("a transaction");
+    payments::lock_any(&refunds, payment).await.expect("a lock").expect("the payment");
+    refunds.execute_unprepared("UPDATE payments SET amount_captured = amount").await.expect("a change");
+    payments::add_step(&app.db, payment, &step("heard")).await.expect("a step, within the three seconds of a lock");
+    refunds.commit().await.expect("a commit");
+    assert_eq!(app.timeline(&id).await, ["api pending accepted", "webhook succeeded heard"]);
 }

@@ -138,8 +138,7 @@ struct Top<'a> {
 }
 
 /// The types that we use, and what the webhook endpoint at Stripe is to be sent. Others do no harm: they are kept, and that
-/// is all. An API of a release before one was used keeps it so too: once that release is gone, such events are replayed by
-/// their type.
+/// is all. (`docs/deployment.md`, Upgrade, has what is to be done where a release uses more.)
 pub const EVENT_TYPES: &[&str] = &[
     "charge.dispute.closed",
     "charge.dispute.created",
