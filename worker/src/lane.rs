@@ -143,3 +143,13 @@ async fn work(id: Value, hands: Data<Hands>) -> Result<(), BoxDynError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::batch;
+
+    #[test]
+    fn no_more_is_fetched_than_half_of_the_hands() {
+        assert_eq!([1, 2, 3, 4, 8, 16, u16::MAX].map(batch), [1, 1, 1, 2, 4, 4, 4]);
+    }
+}
